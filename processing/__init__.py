@@ -1,0 +1,64 @@
+"""The science: detectors, geometry, corrections, integration, frames from files, curves to files.
+
+Knows nothing of Tango or Bluesky.
+"""
+
+from ringline.processing.binning import Binning, Cake, Radial, output_shape
+from ringline.processing.corrections import Corrections
+from ringline.processing.detector import Detector, ModuleGrid, detector_named, detector_names
+from ringline.processing.errors import FrameError, RecipeError
+from ringline.processing.frames import Frame, FrameSource, open_frames
+from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
+from ringline.processing.poni import read_poni, write_poni
+from ringline.processing.recipe import ERROR_MODELS, SPLITTINGS, Recipe
+from ringline.processing.recipe_reading import (
+    read_recipe,
+    recipe_from_json,
+    recipe_from_mapping,
+    write_recipe,
+)
+from ringline.processing.reduction import ENGINES, Reduction, reduction_for
+from ringline.processing.result_file import ResultColumn, ResultFile, ResultRow
+from ringline.processing.sums import Profile, Sums
+from ringline.processing.units import UNITS, unit_named
+from ringline.processing.xy import write_xy
+
+__all__ = [
+    "ENGINES",
+    "ERROR_MODELS",
+    "SPLITTINGS",
+    "UNITS",
+    "Binning",
+    "Cake",
+    "Corrections",
+    "Detector",
+    "Frame",
+    "FrameError",
+    "FrameSource",
+    "Geometry",
+    "ModuleGrid",
+    "PixelArrays",
+    "Profile",
+    "Radial",
+    "Recipe",
+    "RecipeError",
+    "Reduction",
+    "ResultColumn",
+    "ResultFile",
+    "ResultRow",
+    "Sums",
+    "detector_named",
+    "detector_names",
+    "open_frames",
+    "output_shape",
+    "pixel_arrays",
+    "read_poni",
+    "read_recipe",
+    "recipe_from_json",
+    "recipe_from_mapping",
+    "reduction_for",
+    "unit_named",
+    "write_poni",
+    "write_recipe",
+    "write_xy",
+]

@@ -1,0 +1,220 @@
+"""What the sensor is: its pixels, its gaps, and how its image is stored."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ringline.processing.checks import did_you_mean, require_count, require_positive
+from ringline.processing.errors import RecipeError
+from ringline.processing.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleGrid:
+    """Equal modules in rows and columns with gaps between them, all in pixels (slow, fast)."""
+
+    size: tuple[int, int]
+    gap: tuple[int, int]
+    seam: tuple[int, int] = (0, 0)
+    """Columns to mask as well, counted from the middle of each module: first, and one past the
+    last (CdTe sensors are made of two halves)."""
+
+    def mask(self, shape: tuple[int, int]) -> BoolArray:
+        """True in the gaps, shape (slow, fast)."""
+        mask = np.zeros(shape, dtype=bool)
+        for axis in (0, 1):
+            pitch = self.size[axis] + self.gap[axis]
+            in_gap = np.arange(shape[axis]) % pitch >= self.size[axis]
+            mask |= in_gap[:, None] if axis == 0 else in_gap[None, :]
+        from_middle = np.arange(shape[1]) % (self.size[1] + self.gap[1]) - self.size[1] // 2
+        mask |= ((from_middle >= self.seam[0]) & (from_middle < self.seam[1]))[None, :]
+        return mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """A flat sensor of equal rectangular pixels, as in a PONI file.
+
+    Raises
+    ------
+    RecipeError:
+        A pixel size that is not > 0, a shape that is not two whole numbers >= 1, an
+        orientation other than 1, 2, 3 or 4.
+    """
+
+    pixel1: float
+    """Pixel size along the slow axis, m."""
+    pixel2: float
+    """Pixel size along the fast axis, m."""
+    shape: tuple[int, int] | None = None
+    """(slow, fast) in pixels; None: that of the first frame."""
+    name: str = "Detector"
+    orientation: int = 3
+    """How the image is stored, as in PONI files since version 2.1: 3 along the PONI's axes, 2
+    flipped up-down, 4 flipped left-right, 1 flipped both ways."""
+    modules: ModuleGrid | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixel1", require_positive("pixel1", self.pixel1, "m"))
+        object.__setattr__(self, "pixel2", require_positive("pixel2", self.pixel2, "m"))
+        if self.shape is not None:
+            if len(self.shape) != 2:
+                raise RecipeError(f"detector shape must be (slow, fast), got {self.shape!r}")
+            slow, fast = (require_count("detector shape", int(n)) for n in self.shape)
+            object.__setattr__(self, "shape", (slow, fast))
+        if self.orientation not in (1, 2, 3, 4):
+            raise RecipeError(f"orientation must be 1, 2, 3 or 4, got {self.orientation!r}")
+
+    def with_shape(self, shape: tuple[int, int]) -> "Detector":
+        """The same detector, its shape known."""
+        return replace(self, shape=shape)
+
+    def built_in_mask(self) -> BoolArray | None:
+        """True in the gaps between modules, shape (slow, fast); None where there are none."""
+        if self.modules is None or self.shape is None:
+            return None
+        return self.modules.mask(self.shape)
+
+    @cached_property
+    def known_shape(self) -> tuple[int, int]:
+        """The shape, where it is known; RecipeError where it is not."""
+        if self.shape is None:
+            raise RecipeError(
+                f"detector {self.name!r} has no shape yet: it is taken from the first frame"
+            )
+        return self.shape
+
+    def pixel_centers(self) -> tuple[FloatArray, FloatArray]:
+        """Positions of the centers, m, along each axis: shapes (slow, 1) and (1, fast)."""
+        slow, fast = self.known_shape
+        return self._positions(np.arange(slow) + 0.5, np.arange(fast) + 0.5)
+
+    def lattice(self) -> tuple[FloatArray, FloatArray]:
+        """Positions of the pixels' corners, m: shapes (slow + 1, 1) and (1, fast + 1).
+
+        Pixel (i, j) has its corners at lattice points (i, j) .. (i + 1, j + 1).
+        """
+        slow, fast = self.known_shape
+        return self._positions(np.arange(slow + 1.0), np.arange(fast + 1.0))
+
+    def pixel_corners(self) -> FloatArray:
+        """Corners of each pixel, m, shape (slow, fast, 4, 3): (axis 3, axis 1, axis 2).
+
+        Axis 3 is along the beam; the four corners go round the pixel.
+        """
+        slow, fast = self.known_shape
+        p1, p2 = np.broadcast_arrays(*self.lattice())
+        corners = np.zeros((slow, fast, 4, 3))
+        for number, (i, j) in enumerate(((0, 0), (1, 0), (1, 1), (0, 1))):
+            corners[:, :, number, 1] = p1[i : slow + i, j : fast + j]
+            corners[:, :, number, 2] = p2[i : slow + i, j : fast + j]
+        return corners
+
+    def _positions(self, index1: FloatArray, index2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        slow, fast = self.known_shape
+        if self.orientation in (1, 2):
+            index1 = slow - index1
+        if self.orientation in (1, 4):
+            index2 = fast - index2
+        return (self.pixel1 * index1)[:, None], (self.pixel2 * index2)[None, :]
+
+
+def detector_named(name: str) -> Detector:
+    """A detector of the table, by its name or alias as in PONI files ("Pilatus 1M", "Eiger4M").
+
+    Raises
+    ------
+    RecipeError:
+        The name is not in the table; near names are offered.
+    """
+    found = _TABLE.get(_key(name))
+    if found is None:
+        names = [detector.name for detector in _TABLE.values()]
+        raise RecipeError(f"unknown detector {name!r}: {did_you_mean(name, names)}")
+    return found
+
+
+def detector_names() -> list[str]:
+    """The names in the table."""
+    return [detector.name for detector in _TABLE.values()]
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def _family(
+    prefix: str, pixel: float, modules: ModuleGrid, shapes: dict[str, tuple[int, int]]
+) -> dict[str, Detector]:
+    detectors = (
+        Detector(
+            name=prefix + size, pixel1=pixel, pixel2=pixel, shape=shape, modules=modules
+        )
+        for size, shape in shapes.items()
+    )
+    return {_key(detector.name): detector for detector in detectors}
+
+
+_PILATUS_SHAPES = {
+    "100k": (195, 487),
+    "200k": (407, 487),
+    "300k": (619, 487),
+    "300kw": (195, 1475),
+    "900k": (619, 1475),
+    "1M": (1043, 981),
+    "2M": (1679, 1475),
+    "6M": (2527, 2463),
+}
+_PILATUS_CDTE_SHAPES = {
+    "300k": (619, 487),
+    "300kw": (195, 1475),
+    "900kw": (195, 4439),
+    "1M": (1043, 981),
+    "2M": (1679, 1475),
+}
+_EIGER_SHAPES = {
+    "500k": (514, 1030),
+    "1M": (1065, 1030),
+    "4M": (2167, 2070),
+    "9M": (3269, 3110),
+    "16M": (4371, 4150),
+}
+_EIGER2_SHAPES = {
+    "250k": (512, 512),
+    "500k": (512, 1028),
+    "1M": (1062, 1028),
+    "1MW": (512, 2068),
+    "2MW": (512, 4148),
+    "4M": (2162, 2068),
+    "9M": (3262, 3108),
+    "16M": (4362, 4148),
+}
+_PILATUS4_SHAPES = {
+    "260k": (530, 513),
+    "260kw": (255, 1033),
+    "1M": (1080, 1033),
+    "2M": (1630, 1553),
+    "4M": (2180, 2073),
+}
+_PILATUS = ModuleGrid(size=(195, 487), gap=(17, 7))
+_PILATUS4 = ModuleGrid(size=(255, 513), gap=(20, 7))
+_EIGER2 = ModuleGrid(size=(512, 1028), gap=(38, 12))
+
+# Shapes, pixels and gaps as the maker gives them and as PONI files name them.
+_TABLE: dict[str, Detector] = {
+    **_family("Pilatus", 172e-6, _PILATUS, _PILATUS_SHAPES),
+    **_family(
+        "PilatusCdTe", 172e-6, replace(_PILATUS, seam=(-1, 2)), _PILATUS_CDTE_SHAPES
+    ),
+    **_family("Eiger", 75e-6, ModuleGrid(size=(514, 1030), gap=(37, 10)), _EIGER_SHAPES),
+    **_family("Eiger2_", 75e-6, _EIGER2, _EIGER2_SHAPES),
+    **_family(
+        "Eiger2CdTe_",
+        75e-6,
+        replace(_EIGER2, seam=(-1, 1)),
+        {size: shape for size, shape in _EIGER2_SHAPES.items() if size != "250k"},
+    ),
+    **_family("Pilatus4_", 150e-6, _PILATUS4, _PILATUS4_SHAPES),
+    **_family("Pilatus4_CdTe_", 150e-6, replace(_PILATUS4, seam=(0, 1)), _PILATUS4_SHAPES),
+}

@@ -1,0 +1,142 @@
+"""PONI files: the geometry as pyFAI writes it, versions 1, 2, 2.1 and 3."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ringline.processing.checks import as_number
+from ringline.processing.detector import Detector, detector_named
+from ringline.processing.errors import RecipeError
+from ringline.processing.files import replace_text
+from ringline.processing.geometry import Geometry
+
+_KEYS = {
+    "distance": "Distance",
+    "poni1": "Poni1",
+    "poni2": "Poni2",
+    "rot1": "Rot1",
+    "rot2": "Rot2",
+    "rot3": "Rot3",
+    "wavelength": "Wavelength",
+}
+_GENERIC = "Detector"
+
+
+def read_poni(path: str | os.PathLike[str]) -> Geometry:
+    """The geometry in a PONI file of version 1, 2, 2.1 or 3 (without parallax).
+
+    Where a key stands more than once the last one counts, as in pyFAI. A version 1 file has
+    no shape: that of the first frame is taken.
+
+    Raises
+    ------
+    RecipeError:
+        The file cannot be read, a key is missing, or a value is out of its bounds: named with
+        the file.
+    """
+    try:
+        entries = _entries(Path(path).read_text(encoding="utf-8"))
+        detector = _detector(entries)
+        values = {name: _number(entries, name) for name in _KEYS}
+        return Geometry(detector=detector, **values)
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not a PONI file (not text)") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
+    """Write a PONI file of version 2.1; it replaces a former one as a whole or not at all."""
+    detector = geometry.detector
+    config: dict[str, object] = {"orientation": detector.orientation}
+    if not _is_standard(detector):
+        config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
+        config["max_shape"] = None if detector.shape is None else list(detector.shape)
+    lines = [
+        "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
+        "poni_version: 2.1",
+        f"Detector: {detector.name if _is_standard(detector) else _GENERIC}",
+        f"Detector_config: {json.dumps(config)}",
+        *(f"{key}: {getattr(geometry, name)!r}" for name, key in _KEYS.items()),
+    ]
+    replace_text(Path(path), "\n".join(lines) + "\n")
+
+
+def _entries(text: str) -> dict[str, str]:
+    entries = {}
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        if colon and not line.lstrip().startswith("#"):
+            entries[key.strip().lower()] = value.strip()
+    return entries
+
+
+def _number(entries: Mapping[str, str], name: str) -> float:
+    text = entries.get(name)
+    if text is None and name == "distance":
+        text = entries.get("dist")
+    if text is None or text == "None":
+        raise RecipeError(f"key {_KEYS[name]!r} is missing")
+    return as_number(_KEYS[name], text)
+
+
+def _detector(entries: Mapping[str, str]) -> Detector:
+    version = as_number("poni_version", entries.get("poni_version", "1"))
+    if version > 3:
+        raise RecipeError(f"poni_version must be <= 3, got {version:g}")
+    if entries.get("parallax", "").lower() == "true":
+        raise RecipeError("Parallax: True is not supported: use a geometry without parallax")
+    if entries.get("splinefile", "None").lower() not in ("none", ""):
+        raise RecipeError(f"SplineFile {entries['splinefile']!r}: splines are not supported")
+    config = _detector_config(entries)
+    name = entries.get("detector", _GENERIC)
+    if name in (_GENERIC, "None", "detector"):
+        return _generic_detector(config)
+    detector = detector_named(name)
+    if config["orientation"] is not None:
+        detector = replace(detector, orientation=config["orientation"])
+    return detector
+
+
+def _detector_config(entries: Mapping[str, str]) -> dict[str, object]:
+    try:
+        given = json.loads(entries.get("detector_config", "{}"))
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"Detector_config is not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise RecipeError(f"Detector_config must be a JSON object, got {given!r}")
+    return {
+        "pixel1": given.get("pixel1", entries.get("pixelsize1")),
+        "pixel2": given.get("pixel2", entries.get("pixelsize2")),
+        "max_shape": given.get("max_shape"),
+        "orientation": given.get("orientation") or None,
+    }
+
+
+def _generic_detector(config: Mapping[str, object]) -> Detector:
+    for key in ("pixel1", "pixel2"):
+        if config[key] is None:
+            raise RecipeError(f"key {key!r} of Detector_config (or PixelSize) is missing")
+    shape = config["max_shape"]
+    if shape is not None and not (
+        isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+    ):
+        raise RecipeError(f"max_shape must be [slow, fast] in pixels, got {shape!r}")
+    orientation = config["orientation"]
+    return Detector(
+        pixel1=as_number("pixel1", config["pixel1"]),
+        pixel2=as_number("pixel2", config["pixel2"]),
+        shape=None if shape is None else (shape[0], shape[1]),
+        orientation=3 if orientation is None else int(as_number("orientation", orientation)),
+    )
+
+
+def _is_standard(detector: Detector) -> bool:
+    try:
+        return replace(detector_named(detector.name), orientation=detector.orientation) == detector
+    except RecipeError:
+        return False

@@ -1,0 +1,71 @@
+"""The recipe: everything that makes a curve out of a frame, as one frozen value."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from ringline.processing.binning import Binning
+from ringline.processing.checks import require_choice
+from ringline.processing.corrections import Corrections
+from ringline.processing.geometry import Geometry
+from ringline.processing.recipe_mapping import Mapped, recipe_to_mapping
+
+SPLITTINGS = ("no", "bbox")
+"""How a pixel is shared between bins: not at all, or by its bounding box (pyFAI's names)."""
+
+ERROR_MODELS = ("none", "poisson")
+"""Where the variance of a pixel comes from (pyFAI's names)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Geometry, corrections, binning, splitting and error model. Hashable; equal where every
+    value and the content of every array are equal, wherever the arrays are stored.
+
+    Raises
+    ------
+    RecipeError:
+        A value out of its bounds, or an array of another shape than the detector.
+    """
+
+    geometry: Geometry
+    binning: Binning
+    splitting: str = "bbox"
+    error_model: str = "none"
+    corrections: Corrections = field(default_factory=Corrections)
+
+    def __post_init__(self) -> None:
+        require_choice("splitting", self.splitting, SPLITTINGS)
+        require_choice("error_model", self.error_model, ERROR_MODELS)
+        self.corrections.check_shape(self.geometry.detector.shape)
+
+    @cached_property
+    def shape(self) -> tuple[int, int] | None:
+        """Shape of a frame (slow, fast), where the detector or an array tells it."""
+        return self.corrections.check_shape(self.geometry.detector.shape)
+
+    def with_shape(self, shape: tuple[int, int]) -> "Recipe":
+        """The same recipe for a detector of this shape."""
+        return replace(self, geometry=self.geometry.with_shape(shape))
+
+    def with_stored_arrays(self, folder: Path) -> "Recipe":
+        """The same recipe, arrays given without a path saved as ``folder/<sha256>.npy``."""
+        return replace(self, corrections=self.corrections.with_stored_arrays(folder))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the recipe, hex. Arrays count by content, not by path."""
+        text = json.dumps(
+            recipe_to_mapping(self, paths=False), sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_mapping(self) -> dict[str, Mapped]:
+        """Plain values for JSON and TOML; ``recipe_from_mapping`` reads them back."""
+        return recipe_to_mapping(self, paths=True)
+
+    def to_json(self) -> str:
+        """JSON text; ``recipe_from_json`` reads it back exactly."""
+        return json.dumps(self.to_mapping(), sort_keys=True)

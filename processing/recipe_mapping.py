@@ -1,0 +1,55 @@
+"""A recipe as plain values, for JSON, TOML, documents and Tango."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, TypeAlias
+
+from ringline.processing.arrays import InputArray
+from ringline.processing.binning import Binning, Cake, Radial
+from ringline.processing.corrections import Corrections
+from ringline.processing.detector import Detector, ModuleGrid
+from ringline.processing.geometry import Geometry
+
+if TYPE_CHECKING:
+    from ringline.processing.recipe import Recipe
+
+Mapped: TypeAlias = (
+    "None | bool | int | float | str | list[Mapped] | tuple[Mapped, ...] | dict[str, Mapped]"
+)
+
+BINNINGS: dict[str, type[Binning]] = {"radial": Radial, "cake": Cake}
+
+
+def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
+    """Plain values. What is None is left out: TOML has no null."""
+    corrections = recipe.corrections
+    kind = next(name for name, cls in BINNINGS.items() if isinstance(recipe.binning, cls))
+    return {
+        "geometry": _plain(recipe.geometry),
+        "binning": {"kind": kind, **_plain(recipe.binning)},
+        "splitting": recipe.splitting,
+        "error_model": recipe.error_model,
+        "corrections": {
+            **_plain(corrections),
+            **{name: _array(array, paths) for name, array in corrections.arrays().items()},
+        },
+    }
+
+
+def _plain(value: Geometry | Detector | ModuleGrid | Binning | Corrections) -> dict[str, Mapped]:
+    plain: dict[str, Mapped] = {}
+    for field in fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, (Detector, ModuleGrid)):
+            plain[field.name] = _plain(item)
+        elif isinstance(item, tuple):
+            plain[field.name] = list(item)
+        elif item is not None and not isinstance(item, InputArray):
+            plain[field.name] = item
+    return plain
+
+
+def _array(array: InputArray, paths: bool) -> Mapped:  # noqa: FBT001
+    where: dict[str, Mapped] = {"path": array.path} if paths and array.path else {}
+    return {**where, "sha256": array.sha256}

@@ -1,0 +1,144 @@
+"""Recipes from plain values, JSON and TOML: parsed once, every key accounted for."""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TypeVar
+
+import tomli_w
+
+from ringline.processing.arrays import ArraySource, InputArray, input_array
+from ringline.processing.binning import Binning, Cake, Radial
+from ringline.processing.checks import did_you_mean, require_choice
+from ringline.processing.corrections import ARRAYS, Corrections
+from ringline.processing.detector import Detector, ModuleGrid
+from ringline.processing.errors import RecipeError
+from ringline.processing.files import replace_text
+from ringline.processing.geometry import Geometry
+from ringline.processing.recipe import Recipe
+from ringline.processing.recipe_mapping import BINNINGS
+
+Value = TypeVar("Value", Geometry, Detector, ModuleGrid, Radial, Cake, Recipe)
+Plain = Mapping[str, object]
+
+
+def recipe_from_mapping(mapping: Plain) -> Recipe:
+    """The recipe that ``Recipe.to_mapping`` gave.
+
+    Arrays are read from their paths; one whose content is not the recorded one is refused.
+
+    Raises
+    ------
+    RecipeError:
+        An unknown or missing key, a value out of bounds, an array that changed.
+    """
+    known = {**mapping}
+    known["geometry"] = _geometry(_section(mapping, "geometry"))
+    known["binning"] = _binning(_section(mapping, "binning"))
+    known["corrections"] = _corrections(_section(mapping, "corrections", default={}))
+    return _construct(Recipe, "recipe", known)
+
+
+def recipe_from_json(text: str) -> Recipe:
+    """The recipe that ``Recipe.to_json`` gave."""
+    try:
+        mapping = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"the recipe is not JSON: {error}") from error
+    if not isinstance(mapping, dict):
+        raise RecipeError(f"the recipe must be a JSON object, got {type(mapping).__name__}")
+    return recipe_from_mapping(mapping)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises
+    ------
+    RecipeError:
+        As ``recipe_from_mapping``; the message names the file.
+    """
+    try:
+        return recipe_from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecipeError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
+    """Write a TOML file; arrays given without a path are saved beside it."""
+    file = Path(path)
+    kept = recipe.with_stored_arrays(file.parent)
+    replace_text(file, tomli_w.dumps(kept.to_mapping()))
+
+
+def _geometry(mapping: Plain) -> Geometry:
+    detector = {**_section(mapping, "detector")}
+    if detector.get("shape") is not None:
+        detector["shape"] = _pair("shape", detector["shape"])
+    if detector.get("modules") is not None:
+        grid = {
+            name: _pair(name, pair) for name, pair in _section(detector, "modules").items()
+        }
+        detector["modules"] = _construct(ModuleGrid, "modules", grid)
+    parsed = _construct(Detector, "detector", detector)
+    return _construct(Geometry, "geometry", {**mapping, "detector": parsed})
+
+
+def _binning(mapping: Plain) -> Binning:
+    kind = require_choice("binning kind", mapping.get("kind"), BINNINGS)
+    values = {name: value for name, value in mapping.items() if name != "kind"}
+    if kind == "cake":
+        return _construct(Cake, "cake binning", values)
+    return _construct(Radial, "radial binning", values)
+
+
+def _corrections(mapping: Plain) -> Corrections:
+    _check_keys("corrections", mapping, [field.name for field in fields(Corrections)])
+    values = {**mapping, **{name: _array(name, mapping.get(name)) for name in ARRAYS}}
+    return Corrections(**values)  # type: ignore[arg-type]
+
+
+def _array(name: str, value: object) -> ArraySource:
+    if not isinstance(value, Mapping):
+        return value  # type: ignore[return-value]
+    _check_keys(name, value, ["path", "sha256"])
+    path, expected = value.get("path"), value.get("sha256")
+    if not isinstance(path, str):
+        raise RecipeError(f"{name}: no path is recorded for the array {expected}")
+    array = input_array(name, path)
+    if isinstance(array, InputArray) and expected not in (None, array.sha256):
+        raise RecipeError(f"{name} {path}: changed since: sha256 {array.sha256}, was {expected}")
+    return array
+
+
+def _section(mapping: Plain, name: str, default: Plain | None = None) -> Plain:
+    section = mapping.get(name, default)
+    if not isinstance(section, Mapping):
+        raise RecipeError(f"recipe: section {name!r} is missing")
+    return section
+
+
+def _pair(name: str, value: object) -> tuple[int, int]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise RecipeError(f"{name} must be two whole numbers, got {value!r}")
+    return int(value[0]), int(value[1])
+
+
+def _construct(cls: type[Value], where: str, values: Plain) -> Value:
+    required = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
+    _check_keys(where, values, [field.name for field in fields(cls)])
+    for name in required:
+        if values.get(name) is None:
+            raise RecipeError(f"{where}: key {name!r} is missing")
+    return cls(**values)
+
+
+def _check_keys(where: str, values: Plain, known: list[str]) -> None:
+    for name in values:
+        if name not in known:
+            raise RecipeError(f"{where}: unknown key {name!r}: {did_you_mean(name, known)}")

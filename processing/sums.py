@@ -1,0 +1,73 @@
+"""Sufficient statistics of frames, and the profile that they make."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringline.processing.errors import FrameError
+from ringline.processing.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sufficient statistics of a set of frames. ``+`` is associative; no frame is held.
+
+    All arrays have the shape of the output: (bins,) or (azimuthal_bins, radial_bins).
+    """
+
+    signal: FloatArray
+    """Sum of share x (raw - dark)."""
+    variance: FloatArray
+    """Sum of share squared x variance of the pixel."""
+    norm: FloatArray
+    """Sum of share x flat x polarization x solid angle."""
+    count: FloatArray
+    """Sum of shares: how many pixels counted."""
+    frames: int = 0
+    rejected: int = 0
+    """Pixels left out because of what this frame holds there (not a number)."""
+    first_frame: int | None = None
+    last_frame: int | None = None
+
+    @classmethod
+    def zero(cls, shape: tuple[int, ...]) -> "Sums":
+        """The sums of no frame."""
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        if self.signal.shape != other.signal.shape:
+            raise FrameError(
+                f"sums of shape {self.signal.shape} and {other.signal.shape} cannot be added"
+            )
+        firsts = [n for n in (self.first_frame, other.first_frame) if n is not None]
+        lasts = [n for n in (self.last_frame, other.last_frame) if n is not None]
+        return Sums(
+            self.signal + other.signal,
+            self.variance + other.variance,
+            self.norm + other.norm,
+            self.count + other.count,
+            self.frames + other.frames,
+            self.rejected + other.rejected,
+            min(firsts, default=None),
+            max(lasts, default=None),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A reduced curve or cake."""
+
+    axis: FloatArray
+    """Radial bin centers in ``unit``, shape (radial bins,)."""
+    unit: str
+    azimuth: FloatArray | None
+    """Azimuthal bin centers, degrees; None for a curve."""
+    intensity: FloatArray
+    """Mean corrected intensity, shape (bins,) or (azimuthal_bins, radial_bins); NaN where no
+    pixel counted: zero is a valid intensity, and plots must show a gap."""
+    sigma: FloatArray | None
+    """Standard error of the mean, shape of ``intensity``; None without an error model."""
+    recipe_digest: str
+    frames: int
+    first_frame: int | None
+    last_frame: int | None
