@@ -12,8 +12,9 @@ ARRAYS = ("mask", "dark", "flat")
 
 @dataclass(frozen=True, init=False)
 class Corrections:
-    """Corrections applied inside the sums: signal = raw - dark, norm = flat x polarization x
-    solid angle, over the pixels that are not masked.
+    """Corrections, applied inside the sums over the pixels that are not masked.
+
+    signal = raw - dark, norm = flat x polarization x solid angle.
 
     Parameters
     ----------

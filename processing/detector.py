@@ -88,7 +88,7 @@ class Detector:
     def pixel_centers(self) -> tuple[FloatArray, FloatArray]:
         """Positions of the centers, m, along each axis: shapes (slow, 1) and (1, fast)."""
         slow, fast = self.known_shape
-        return self._positions(np.arange(slow) + 0.5, np.arange(fast) + 0.5)
+        return self._positions(np.arange(0.5, slow), np.arange(0.5, fast))
 
     def lattice(self) -> tuple[FloatArray, FloatArray]:
         """Positions of the pixels' corners, m: shapes (slow + 1, 1) and (1, fast + 1).
@@ -148,9 +148,7 @@ def _family(
     prefix: str, pixel: float, modules: ModuleGrid, shapes: dict[str, tuple[int, int]]
 ) -> dict[str, Detector]:
     detectors = (
-        Detector(
-            name=prefix + size, pixel1=pixel, pixel2=pixel, shape=shape, modules=modules
-        )
+        Detector(name=prefix + size, pixel1=pixel, pixel2=pixel, shape=shape, modules=modules)
         for size, shape in shapes.items()
     )
     return {_key(detector.name): detector for detector in detectors}
@@ -204,9 +202,7 @@ _EIGER2 = ModuleGrid(size=(512, 1028), gap=(38, 12))
 # Shapes, pixels and gaps as the maker gives them and as PONI files name them.
 _TABLE: dict[str, Detector] = {
     **_family("Pilatus", 172e-6, _PILATUS, _PILATUS_SHAPES),
-    **_family(
-        "PilatusCdTe", 172e-6, replace(_PILATUS, seam=(-1, 2)), _PILATUS_CDTE_SHAPES
-    ),
+    **_family("PilatusCdTe", 172e-6, replace(_PILATUS, seam=(-1, 2)), _PILATUS_CDTE_SHAPES),
     **_family("Eiger", 75e-6, ModuleGrid(size=(514, 1030), gap=(37, 10)), _EIGER_SHAPES),
     **_family("Eiger2_", 75e-6, _EIGER2, _EIGER2_SHAPES),
     **_family(

@@ -93,7 +93,7 @@ class FabioFrames:
             self._first = self._image(0)
         except FrameError:
             raise
-        except Exception as error:  # noqa: BLE001 - each of fabio's 40 readers raises its own
+        except Exception as error:
             raise FrameError(f"{path}: {_reason(error)}") from error
 
     @property
@@ -116,7 +116,7 @@ class FabioFrames:
             return np.stack([self._image(index) for index in range(start, stop)])
         except FrameError:
             raise
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             raise FrameError(f"{self.path} frame {start}: {_reason(error)}") from error
 
     def close(self) -> None:

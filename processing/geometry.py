@@ -90,7 +90,7 @@ class Geometry:
         about1 = np.array([[1, 0, 0], [0, c1, s1], [0, -s1, c1]])
         about2 = np.array([[c2, 0, -s2], [0, 1, 0], [s2, 0, c2]])
         about3 = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
-        return about3 @ about2 @ about1
+        return np.asarray(about3 @ about2 @ about1)
 
 
 class PixelArrays:

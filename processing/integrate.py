@@ -155,9 +155,7 @@ def _write_h5(output: Path, profiles: Iterator[Profile], reduction: Reduction) -
             file.append([ResultRow(profile, index, index + 1, epoch=profile.recipe_digest)])
 
 
-def _write_xy_files(
-    output: Path, profiles: Iterator[Profile], recipe: Recipe, total: int
-) -> None:
+def _write_xy_files(output: Path, profiles: Iterator[Profile], recipe: Recipe, total: int) -> None:
     digits = len(str(total - 1))
     for index, profile in enumerate(profiles):
         number = f"_{index:0{digits}}" if total > 1 else ""

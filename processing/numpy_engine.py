@@ -92,7 +92,7 @@ class NumpyEngine:
             return np.zeros(self._output_shape)
         # pyFAI's Poisson variance: that of the counts as recorded, at least one.
         variance = np.where(valid, np.maximum(raw, 1.0), 0.0)
-        return self._binned(self._table.shares.weight ** 2 * variance[self._table.shares.pixel])
+        return self._binned(self._table.shares.weight**2 * variance[self._table.shares.pixel])
 
     def _sum(self, values: FloatArray) -> FloatArray:
         shares = self._table.shares
@@ -101,7 +101,7 @@ class NumpyEngine:
     def _binned(self, weights: FloatArray) -> FloatArray:
         bins = int(np.prod(self._output_shape))
         sums = np.bincount(self._table.shares.bin, weights=weights, minlength=bins)
-        return sums.reshape(self._output_shape)
+        return np.asarray(sums, np.float64).reshape(self._output_shape)
 
     @cached_property
     def _static(self) -> tuple[FloatArray, FloatArray]:
@@ -158,7 +158,7 @@ def masked_pixels(recipe: Recipe) -> BoolArray:
 
 
 def pixel_norm(corrections: Corrections, pixels: PixelArrays) -> FloatArray:
-    """flat x polarization x solid angle of each pixel, shape (slow, fast)."""
+    """Flat x polarization x solid angle of each pixel, shape (slow, fast)."""
     norm = np.ones(pixels.geometry.detector.known_shape)
     if corrections.flat is not None:
         norm *= corrections.flat.values

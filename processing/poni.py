@@ -97,8 +97,9 @@ def _detector(entries: Mapping[str, str]) -> Detector:
     if name in (_GENERIC, "None", "detector"):
         return _generic_detector(config)
     detector = detector_named(name)
-    if config["orientation"] is not None:
-        detector = replace(detector, orientation=config["orientation"])
+    orientation = config["orientation"]
+    if orientation is not None:
+        detector = replace(detector, orientation=int(as_number("orientation", orientation)))
     return detector
 
 

@@ -21,8 +21,9 @@ ERROR_MODELS = ("none", "poisson")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Geometry, corrections, binning, splitting and error model. Hashable; equal where every
-    value and the content of every array are equal, wherever the arrays are stored.
+    """Geometry, corrections, binning, splitting and error model. Hashable.
+
+    Two are equal where every value and the content of every array are, wherever these are stored.
 
     Raises
     ------

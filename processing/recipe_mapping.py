@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ringline.processing.recipe import Recipe
 
 Mapped: TypeAlias = (
-    "None | bool | int | float | str | list[Mapped] | tuple[Mapped, ...] | dict[str, Mapped]"
+    "bool | int | float | str | list[Mapped] | tuple[Mapped, ...] | dict[str, Mapped] | None"
 )
 
 BINNINGS: dict[str, type[Binning]] = {"radial": Radial, "cake": Cake}

@@ -81,9 +81,7 @@ def _geometry(mapping: Plain) -> Geometry:
     if detector.get("shape") is not None:
         detector["shape"] = _pair("shape", detector["shape"])
     if detector.get("modules") is not None:
-        grid = {
-            name: _pair(name, pair) for name, pair in _section(detector, "modules").items()
-        }
+        grid = {name: _pair(name, pair) for name, pair in _section(detector, "modules").items()}
         detector["modules"] = _construct(ModuleGrid, "modules", grid)
     parsed = _construct(Detector, "detector", detector)
     return _construct(Geometry, "geometry", {**mapping, "detector": parsed})
@@ -135,7 +133,7 @@ def _construct(cls: type[Value], where: str, values: Plain) -> Value:
     for name in required:
         if values.get(name) is None:
             raise RecipeError(f"{where}: key {name!r} is missing")
-    return cls(**values)
+    return cls(**values)  # type: ignore[arg-type]  # each class checks its own values
 
 
 def _check_keys(where: str, values: Plain, known: list[str]) -> None:

@@ -124,9 +124,7 @@ class Reduction:
 
     def reduce_block(self, images: Iterable[ImageArray]) -> list[Profile]:
         """The profile of each image of a block, shape (frames, slow, fast)."""
-        return [
-            self.finish(self.map(Frame(image, index))) for index, image in enumerate(images)
-        ]
+        return [self.finish(self.map(Frame(image, index))) for index, image in enumerate(images)]
 
     def _bound(self) -> Engine:
         if self._compiled is None:

@@ -94,7 +94,9 @@ def _parts(spans: list[_Span], pixel: Indices) -> Iterator[Shares]:
         here = np.flatnonzero(span.bins_at(step) <= span.last).astype(np.int32)
         part = _taken(span, here)
         overlap, bins = part.overlap(step), part.bins_at(step) * np.int32(stride)
-        for inner in _parts([_taken(other, here) for other in rest], np.arange(here.size)):
+        for inner in _parts(
+            [_taken(other, here) for other in rest], np.arange(here.size, dtype=np.int32)
+        ):
             at = inner.pixel
             yield Shares(pixel[here[at]], bins[at] + inner.bin, overlap[at] * inner.weight)
 

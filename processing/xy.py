@@ -38,4 +38,6 @@ def write_xy(path: Path, profile: Profile, recipe: Recipe) -> None:
         )
     )
     with replacement(path) as temporary:
-        np.savetxt(temporary, np.column_stack(columns), fmt="%.17g", header=header, encoding="utf-8")
+        np.savetxt(
+            temporary, np.column_stack(columns), fmt="%.17g", header=header, encoding="utf-8"
+        )
