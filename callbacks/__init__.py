@@ -1,0 +1,33 @@
+"""Documents in, documents out, and the store. Knows nothing of Tango."""
+
+from ringline.callbacks.consumer import Consumer
+from ringline.callbacks.forwarder import Forwarder, ForwarderLimits
+from ringline.callbacks.queries import (
+    Curves,
+    find_reduced,
+    find_reduced_headers,
+    read_curves,
+)
+from ringline.callbacks.reduction import ReductionCallback
+from ringline.callbacks.settings import Accounts, ReductionSettings, Result
+from ringline.callbacks.store import Store, open_store
+from ringline.callbacks.workspace import Workspace
+from ringline.callbacks.writer import StoreWriter
+
+__all__ = [
+    "Accounts",
+    "Consumer",
+    "Curves",
+    "Forwarder",
+    "ForwarderLimits",
+    "ReductionCallback",
+    "ReductionSettings",
+    "Result",
+    "Store",
+    "StoreWriter",
+    "Workspace",
+    "find_reduced",
+    "find_reduced_headers",
+    "open_store",
+    "read_curves",
+]

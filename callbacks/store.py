@@ -1,0 +1,144 @@
+"""The embedded store: a Tiled server inside this process, on one folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ringline.callbacks.uris import path_within
+from ringline.callbacks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
+    from databroker.v1 import Broker
+    from tiled.client.container import Container
+
+Catalogue = Literal["raw", "reduced"]
+
+
+class Store:
+    """Catalogues ``raw`` and ``reduced``; made by :func:`open_store`."""
+
+    def __init__(self, client: Container, readable: Sequence[Path], opened: contextlib.ExitStack):
+        self._client, self._readable, self._opened = client, tuple(readable), opened
+        self._brokers: dict[Catalogue, Broker] = {}
+
+    @property
+    def client(self) -> Container:
+        """The Tiled client at the root of the store."""
+        return self._client
+
+    @property
+    def raw(self) -> CatalogOfBlueskyRuns:
+        """Runs as the RunEngine made them."""
+        return self._catalogue("raw")
+
+    @property
+    def reduced(self) -> CatalogOfBlueskyRuns:
+        """Reduced runs."""
+        return self._catalogue("reduced")
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """Folders from which the store serves files."""
+        return self._readable
+
+    def path_is_readable(self, path: Path) -> bool:
+        """Whether the store would serve this file."""
+        return path_within(path, self._readable) is not None
+
+    def broker(self, catalogue: Catalogue = "reduced") -> Broker:
+        """Return a catalogue as databroker shows it."""
+        from databroker.v1 import Broker  # noqa: PLC0415 heavy
+
+        if catalogue not in self._brokers:
+            self._brokers[catalogue] = Broker(self._catalogue(catalogue))
+        return self._brokers[catalogue]
+
+    def close(self) -> None:
+        """Stop the server. Clients made from this store stop working."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _catalogue(self, name: Catalogue) -> Any:
+        # databroker switches all clients of the process to its second generation; ours stay v3.
+        return self._client[name].v3
+
+
+def open_store(workspace: Workspace, readable: Sequence[Path] = ()) -> Store:
+    """Open the store of a workspace, making it when it is not there.
+
+    Parameters
+    ----------
+    workspace:
+        Its folders are created when missing.
+    readable:
+        More folders from which files may be served: where detectors write.
+
+    Raises
+    ------
+    RecipeError
+        A folder cannot be written.
+    """
+    workspace.create()
+    folders = _with_resolved([workspace.directory, *readable])
+    opened = contextlib.ExitStack()
+    try:
+        client = _serve(workspace, folders, opened)
+        _create_catalogues(client)
+    except BaseException:
+        opened.close()
+        raise
+    return Store(client, folders, opened)
+
+
+def _with_resolved(folders: Sequence[Path]) -> tuple[Path, ...]:
+    absolute = [Path(folder).absolute() for folder in folders]
+    return tuple(dict.fromkeys([*absolute, *(folder.resolve() for folder in absolute)]))
+
+
+def _serve(
+    workspace: Workspace, folders: Sequence[Path], opened: contextlib.ExitStack
+) -> Container:
+    from tiled.catalog import from_uri  # noqa: PLC0415 heavy
+    from tiled.client import from_context  # noqa: PLC0415
+    from tiled.client.context import Context  # noqa: PLC0415
+    from tiled.server.app import build_app  # noqa: PLC0415
+
+    _register_exporter()
+    tree = from_uri(
+        f"sqlite:///{workspace.store_catalog}",
+        writable_storage=[str(workspace.store_arrays), f"sqlite:///{workspace.store_tables}"],
+        readable_storage=[str(folder) for folder in folders],
+        init_if_not_exists=True,
+    )
+    return from_context(opened.enter_context(Context.from_app(build_app(tree))))
+
+
+def _register_exporter() -> None:
+    # Without it ``documents()`` answers 406; it must be there before the server is built.
+    from bluesky_tiled_plugins.exporters import json_seq_exporter  # noqa: PLC0415 heavy
+    from tiled.media_type_registration import default_serialization_registry  # noqa: PLC0415
+
+    default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
+
+
+def _create_catalogues(client: Container) -> None:
+    from tiled.structures.core import Spec  # noqa: PLC0415 heavy
+
+    for name in ("raw", "reduced"):
+        if name not in client:
+            client.create_container(name, specs=[Spec("CatalogOfBlueskyRuns", version="3.0")])
