@@ -1,0 +1,1 @@
+"""The Tango device server RinglineDS and the embedded Tango system."""

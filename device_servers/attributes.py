@@ -1,0 +1,94 @@
+"""Tango attributes made from the tables of settings and readings."""
+
+from typing import Any
+
+from tango import AttrWriteType, CmdArgType, DispLevel
+from tango.server import attribute
+
+from ringline.device_servers.kinds import Choice, Count, Interval, Kind, Number, Switch
+from ringline.device_servers.readings import READINGS
+from ringline.device_servers.settings import SETTINGS
+
+
+def setting_attribute(name: str) -> Any:
+    """The read-write attribute of a setting.
+
+    Memorized values are restored by the device itself, all at once before the first client
+    comes (``hw_memorized`` would write them one by one, and drop those out of range silently).
+    """
+    setting = SETTINGS[name]
+
+    def read(device: Any) -> Any:
+        return on_wire(setting.kind, setting.value(device.settings))
+
+    def write(device: Any, value: Any) -> None:
+        device.write_setting(setting, value)
+
+    kind = _type_of(setting.kind)
+    memorized = setting.memorized and "max_dim_x" not in kind  # Tango memorizes scalars only
+    return attribute(
+        name=name,
+        fget=read,
+        fset=write,
+        access=AttrWriteType.READ_WRITE,
+        label=setting.label,
+        unit=setting.unit,
+        doc=setting.doc,
+        memorized=memorized,
+        **({"format": setting.format} if setting.format else {}),
+        **kind,
+    )
+
+
+def reading_attribute(name: str) -> Any:
+    """The read-only attribute of a reading."""
+    reading = READINGS[name]
+    dims = dict(zip(("max_dim_x", "max_dim_y"), reading.dims, strict=False))
+    dtype = reading.dtype
+    for _ in reading.dims:
+        dtype = (dtype,)
+
+    def read(device: Any) -> Any:
+        return reading.value(device.readings)
+
+    return attribute(
+        name=name,
+        fget=read,
+        dtype=dtype,
+        label=reading.label,
+        unit=reading.unit,
+        doc=reading.doc,
+        display_level=DispLevel.EXPERT if reading.expert else DispLevel.OPERATOR,
+        **({"format": reading.format} if reading.format else {}),
+        **dims,
+    )
+
+
+def on_wire(kind: Kind, value: Any) -> Any:
+    """A setting's value as Tango carries it."""
+    match kind:
+        case Choice(labels=labels):
+            return labels.index(value)
+        case Interval():
+            return list(value or (0.0, 0.0))
+        case _:
+            return value
+
+
+def _type_of(kind: Kind) -> dict[str, Any]:
+    match kind:
+        case Choice(labels=labels):
+            return {"dtype": CmdArgType.DevEnum, "enum_labels": list(labels)}
+        case Interval():
+            return {"dtype": (float,), "max_dim_x": 2}
+        case Number(above=above, low=low, high=high):
+            least = above if low is None else low
+            bounds = {"min_value": least, "max_value": high}
+            given = {name: bound for name, bound in bounds.items() if bound is not None}
+            return {"dtype": float, **given}
+        case Count(low=low, high=high):
+            return {"dtype": int, "min_value": low, "max_value": high, "format": "%d"}
+        case Switch():
+            return {"dtype": bool}
+        case _:
+            return {"dtype": str}

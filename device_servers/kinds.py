@@ -1,0 +1,171 @@
+"""Kinds of settings: how a value that someone gives is parsed, once, and kept as text."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ringline.processing import RecipeError
+from ringline.processing.checks import (
+    as_number,
+    require_bool,
+    require_choice,
+    require_count,
+    require_finite,
+    require_range,
+)
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A float within bounds."""
+
+    above: float | None = None
+    """Exclusive bound."""
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+    def parse(self, name: str, value: Any) -> float:
+        number = require_finite(name, as_number(name, value), self.unit)
+        if self.above is not None and not number > self.above:
+            raise RecipeError(f"{name} must be > {self.above:g} {self.unit}".rstrip() + _got(value))
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if not low <= number <= high:
+            raise RecipeError(f"{name} must be from {low:g} to {high:g}{_got(value)}")
+        return number
+
+    def to_text(self, value: Any) -> list[str]:
+        return [repr(float(value))]
+
+    def from_text(self, name: str, text: Sequence[str]) -> float:
+        return self.parse(name, text[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A whole number within bounds, both inclusive."""
+
+    low: int
+    high: int
+
+    def parse(self, name: str, value: Any) -> int:
+        count = require_count(name, value, at_least=self.low)
+        if count > self.high:
+            raise RecipeError(f"{name} must be at most {self.high}{_got(value)}")
+        return count
+
+    def to_text(self, value: Any) -> list[str]:
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> int:
+        try:
+            return self.parse(name, int(text[0]))
+        except ValueError as error:
+            raise RecipeError(f"{name} must be a whole number{_got(text[0])}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """True or false."""
+
+    def parse(self, name: str, value: Any) -> bool:
+        return require_bool(name, bool(value) if type(value).__name__ == "bool" else value)
+
+    def to_text(self, value: Any) -> list[str]:
+        return ["true" if value else "false"]
+
+    def from_text(self, name: str, text: Sequence[str]) -> bool:
+        return require_choice(name, text[0].lower(), ("true", "false")) == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some names; on the wire its position, so labels are only ever appended."""
+
+    labels: tuple[str, ...]
+
+    def parse(self, name: str, value: Any) -> str:
+        if isinstance(value, str):
+            return require_choice(name, value, self.labels)
+        index = int(value)
+        if not 0 <= index < len(self.labels):
+            raise RecipeError(f"{name} must be from 0 to {len(self.labels) - 1}{_got(value)}")
+        return self.labels[index]
+
+    def to_text(self, value: Any) -> list[str]:
+        return [str(self.labels.index(value))]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        return self.parse(name, int(text[0]) if text[0].isdigit() else text[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A name; a mapping, as it comes from JSON, is kept as JSON text."""
+
+    def parse(self, name: str, value: Any) -> str:
+        if isinstance(value, Mapping):
+            return json.dumps(value, sort_keys=True)
+        if not isinstance(value, str):
+            raise RecipeError(f"{name} must be text{_got(value)}")
+        return value.strip()
+
+    def to_text(self, value: Any) -> list[str]:
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        return self.parse(name, "\n".join(text))
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """The absolute path of a file; empty for none."""
+
+    def parse(self, name: str, value: Any) -> str:
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise RecipeError(f"{name} must be a path{_got(value)}")
+        path = value.strip()
+        if path and not path.startswith("/"):
+            raise RecipeError(f"{name} must be an absolute path{_got(value)}")
+        return path
+
+    def to_text(self, value: Any) -> list[str]:
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        return self.parse(name, "\n".join(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Low and high, or None for all: nothing, or two zeros, which any client can write."""
+
+    def parse(self, name: str, value: Any) -> Range | None:
+        if value is None:
+            return None
+        if isinstance(value, str) or not hasattr(value, "__len__"):
+            raise RecipeError(f"{name} must be two numbers, low and high{_got(value)}")
+        numbers = [as_number(name, item) for item in value]
+        if not any(numbers) and len(numbers) in (0, 2):
+            return None
+        return require_range(name, numbers)
+
+    def to_text(self, value: Any) -> list[str]:
+        return [repr(float(bound)) for bound in value or (0.0, 0.0)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> Range | None:
+        return self.parse(name, list(text))
+
+
+Kind = Number | Count | Switch | Choice | Text | FilePath | Interval
+
+
+def _got(value: object) -> str:
+    return f", got {value!r}"

@@ -1,0 +1,89 @@
+"""Settings kept in the Tango database, exact to the last digit.
+
+Tango memorizes what a client writes, with 15 digits, and scalars only. Values that came by
+LoadPoni or Configure, ranges and the last digits are added here, in the same place
+(the attribute property ``__value``), so that there is one truth and Jive shows it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import tango
+
+from ringline.device_servers.settings import SETTINGS, Setting, Settings
+from ringline.processing import RecipeError
+
+_VALUE = "__value"
+_LATER_S = 0.3
+
+
+class Memory:
+    """The memorized settings of one device; does nothing where there is no database."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        used = tango.Util._UseDb  # noqa: SLF001 - False under -nodb
+        self._database = tango.Util.instance().get_database() if used else None
+        self._kept: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+        self._later: threading.Timer | None = None
+
+    def restore(self) -> tuple[Settings, list[str]]:
+        """The settings, and a line for each value that is not legal any more."""
+        settings, problems = Settings(), []
+        for name, text in self._read().items():
+            try:
+                settings = SETTINGS[name].from_text(settings, text)
+                self._kept[name] = text
+            except (RecipeError, ValueError, ArithmeticError) as error:
+                problems.append(f"memorized {name} is ignored: {error}")
+        return settings, problems
+
+    def keep(self, settings: Settings, *, but: str = "") -> None:
+        """Write what differs from what is kept, except one that Tango is about to write."""
+        with self._lock:
+            changed = {name: text for name, text in self._news(settings).items() if name != but}
+            if changed and self._database is not None:
+                values = {name: {_VALUE: text} for name, text in changed.items()}
+                self._database.put_device_attribute_property(self._device, values)
+            self._kept |= changed
+            self._kept.pop(but, None)
+
+    def keep_later(self, settings: Callable[[], Settings]) -> None:
+        """Write all digits of what a client wrote, after Tango has written 15 of them."""
+        with self._lock:
+            if self._later is not None and self._later.is_alive():
+                self._later.cancel()
+            self._later = threading.Timer(_LATER_S, self._keep_now, (settings,))
+            self._later.daemon = True
+            self._later.start()
+
+    def close(self) -> None:
+        """Forget what was to be written later: Tango has written it, rounded."""
+        if self._later is not None:
+            self._later.cancel()
+
+    def _keep_now(self, settings: Callable[[], Settings]) -> None:
+        with tango.EnsureOmniThread():
+            self.keep(settings())
+
+    def _news(self, settings: Settings) -> dict[str, list[str]]:
+        default = Settings()
+        news = {}
+        for setting in _memorized():
+            text, kept = setting.to_text(settings), self._kept.get(setting.name)
+            untouched = kept is None and text == setting.to_text(default)
+            if text != kept and not untouched:
+                news[setting.name] = text
+        return news
+
+    def _read(self) -> dict[str, list[str]]:
+        if self._database is None:
+            return {}
+        names = [setting.name for setting in _memorized()]
+        found = self._database.get_device_attribute_property(self._device, names)
+        return {name: list(found[name][_VALUE]) for name in names if _VALUE in found[name]}
+
+
+def _memorized() -> Iterator[Setting]:
+    return (setting for setting in SETTINGS.values() if setting.memorized)

@@ -1,0 +1,230 @@
+"""What a reducer shows: one frozen value, and the table that says what each part is."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ringline.callbacks import Accounts
+from ringline.device_servers.settings import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
+from ringline.processing import Profile, Recipe
+from ringline.processing.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """The newest result as it is shown. NaN everywhere before the first frame: an empty
+    spectrum would read as no value at all."""
+
+    radial: FloatArray
+    azimuth: FloatArray
+    intensity: FloatArray
+    sigma: FloatArray
+    cake: FloatArray
+
+    @classmethod
+    def blank(cls, bins: int, radial: FloatArray | None = None) -> "Curve":
+        """A curve without values, its axis where it is known."""
+        nothing = np.full(bins, np.nan)
+        return cls(
+            radial=nothing if radial is None else radial,
+            azimuth=np.full(1, np.nan),
+            intensity=nothing,
+            sigma=nothing,
+            cake=nothing[np.newaxis],
+        )
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Curve":
+        """The curve of a profile; that of a cake is its mean over the azimuthal bins."""
+        sigma = np.full_like(profile.intensity, np.nan) if profile.sigma is None else profile.sigma
+        if profile.azimuth is None:
+            return cls(
+                radial=profile.axis,
+                azimuth=np.full(1, np.nan),
+                intensity=profile.intensity,
+                sigma=sigma,
+                cake=np.full((1, len(profile.axis)), np.nan),
+            )
+        filled = np.isfinite(profile.intensity)
+        number = np.where(filled.any(axis=0), filled.sum(axis=0), np.nan)
+        total = np.where(filled, profile.intensity, 0.0).sum(axis=0)
+        variance = np.where(filled, sigma, 0.0) ** 2
+        return cls(
+            radial=profile.axis,
+            azimuth=profile.azimuth,
+            intensity=total / number,
+            sigma=np.sqrt(variance.sum(axis=0)) / number,
+            cake=profile.intensity,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Everything that is shown beside the settings."""
+
+    curve: Curve
+    frame_index: int = -1
+    accounts: Accounts = field(default_factory=Accounts)
+    lag: int = 0
+    processing_time: float = 0.0
+    frame_rate: float = 0.0
+    recipe: Recipe | None = None
+    generation: str = ""
+    raw_uid: str = ""
+    reduced_uid: str = ""
+    last_error: str = ""
+    armed: bool = False
+    readable_folders: tuple[str, ...] = ()
+
+    def with_curve(self, curve: Curve) -> "Readings":
+        """The same readings with another curve."""
+        return replace(self, curve=curve)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One reading, as people see it."""
+
+    name: str
+    dtype: Any
+    label: str
+    doc: str
+    value: Callable[[Readings], Any]
+    unit: str = ""
+    format: str = ""
+    dims: tuple[int, ...] = ()
+    expert: bool = False
+
+
+def _digest(readings: Readings) -> str:
+    return readings.recipe.digest if readings.recipe else ""
+
+
+def _json(readings: Readings) -> str:
+    return readings.recipe.to_json() if readings.recipe else ""
+
+
+_RADIAL = (MOST_RADIAL_BINS,)
+
+READINGS: Mapping[str, Reading] = {
+    reading.name: reading
+    for reading in (
+        Reading(
+            name="radial", dtype=float, dims=_RADIAL, label="Radial axis",
+            doc="Centers of the radial bins, in radial_unit.",
+            value=lambda r: r.curve.radial,
+        ),
+        Reading(
+            name="azimuth", dtype=float, dims=(MOST_AZIMUTHAL_BINS,), label="Azimuth",
+            unit="degree", doc="Centers of the azimuthal bins of a cake.",
+            value=lambda r: r.curve.azimuth,
+        ),
+        Reading(
+            name="intensity", dtype=float, dims=_RADIAL, label="Intensity",
+            doc="Newest curve; NaN where no pixel counted. For a cake: mean over the azimuth.",
+            value=lambda r: r.curve.intensity,
+        ),
+        Reading(
+            name="sigma", dtype=float, dims=_RADIAL, label="Standard error",
+            doc="Standard error of intensity; NaN without an error model.",
+            value=lambda r: r.curve.sigma,
+        ),
+        Reading(
+            name="cake", dtype=float, dims=(MOST_RADIAL_BINS, MOST_AZIMUTHAL_BINS), label="Cake",
+            doc="Newest cake, a row for each azimuthal bin; NaN for a curve.",
+            value=lambda r: r.curve.cake,
+        ),
+        Reading(
+            name="frame_index", dtype=int, label="Frame index", format="%d",
+            doc="Index of the frame of the newest curve; -1 before the first.",
+            value=lambda r: r.frame_index,
+        ),
+        Reading(
+            name="frames_seen", dtype=int, label="Frames seen", format="%d",
+            doc="Frames announced by the run = reduced + dropped + failed + pending.",
+            value=lambda r: r.accounts.seen,
+        ),
+        Reading(
+            name="frames_reduced", dtype=int, label="Frames reduced", format="%d",
+            doc="Frames whose curve is in the store or on its way.",
+            value=lambda r: r.accounts.reduced,
+        ),
+        Reading(
+            name="frames_dropped", dtype=int, label="Frames dropped", format="%d",
+            doc="Frames for which there was no room.", value=lambda r: r.accounts.dropped,
+        ),
+        Reading(
+            name="frames_failed", dtype=int, label="Frames failed", format="%d",
+            doc="Frames that could not be read or reduced; last_error says why.",
+            value=lambda r: r.accounts.failed,
+        ),
+        Reading(
+            name="frames_pending", dtype=int, label="Frames pending", format="%d",
+            doc="Frames announced and not yet reduced, dropped or failed.",
+            value=lambda r: r.accounts.pending,
+        ),
+        Reading(
+            name="lag", dtype=int, label="Lag", format="%d",
+            doc="Frames not yet accounted for and documents not yet looked at.",
+            value=lambda r: r.lag,
+        ),
+        Reading(
+            name="processing_time", dtype=float, unit="ms", format="%.2f",
+            label="Processing time", doc="Time per frame, mean of the last block.",
+            value=lambda r: r.processing_time,
+        ),
+        Reading(
+            name="frame_rate", dtype=float, unit="Hz", format="%.1f", label="Frame rate",
+            doc="Frames reduced per second, over the last two seconds.",
+            value=lambda r: r.frame_rate,
+        ),
+        Reading(
+            name="recipe_digest", dtype=str, label="Recipe digest",
+            doc="sha256 of the recipe in force; empty without one.", value=_digest,
+        ),
+        Reading(
+            name="recipe", dtype=str, label="Recipe", expert=True,
+            doc="The recipe in force as JSON; empty without one.", value=_json,
+        ),
+        Reading(
+            name="generation", dtype=str, label="Generation",
+            doc="Start time and number of the accumulation: tells a reset from a low reading.",
+            value=lambda r: r.generation,
+        ),
+        Reading(
+            name="raw_uid", dtype=str, label="Raw run",
+            doc="uid of the raw run of the newest curve.", value=lambda r: r.raw_uid,
+        ),
+        Reading(
+            name="reduced_uid", dtype=str, label="Reduced run",
+            doc="uid of the reduced run of the newest curve.", value=lambda r: r.reduced_uid,
+        ),
+        Reading(
+            name="last_error", dtype=str, label="Last error",
+            doc="The newest refusal or failure, until Reset; empty: none.",
+            value=lambda r: r.last_error,
+        ),
+        Reading(
+            name="armed", dtype=bool, label="Armed",
+            doc="Whether the recipe in force is compiled and ready for the first frame.",
+            value=lambda r: r.armed,
+        ),
+        Reading(
+            name="readable_folders", dtype=str, dims=(256,), label="Readable folders",
+            expert=True, doc="Folders from which frames are read; others are refused.",
+            value=lambda r: r.readable_folders,
+        ),
+    )
+}  # fmt: skip
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether a value need not be pushed again. Arrays are never changed in place."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return one is other
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
+        return math.isnan(other)
+    return bool(one == other)

@@ -1,0 +1,312 @@
+"""What the device does, without Tango: settings, the recipe in force, the worker, the store."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ringline.callbacks import Result
+from ringline.device_servers.chain import Chain, Options
+from ringline.device_servers.condition import Condition, Facts, condition_of
+from ringline.device_servers.errors import BadInput, Busy, NotReady
+from ringline.device_servers.images import ImageName, read_image_named
+from ringline.device_servers.readings import Curve, Readings
+from ringline.device_servers.settings import Setting, Settings, configured_by_json
+from ringline.processing import (
+    Profile,
+    Recipe,
+    RecipeError,
+    Reduction,
+    read_poni,
+    reduction_for,
+    write_poni,
+)
+from ringline.processing.types import FloatArray
+
+_log = logging.getLogger(__name__)
+
+PATIENCE_S = 2.0
+"""A command answers within this: a Tango client gives up after 3 s."""
+_RATE_S = 2.0
+
+
+class Service:
+    """A reducer. Every method returns within `PATIENCE_S`; long work is done by one worker.
+
+    Parameters
+    ----------
+    options:
+        Folders and data keys.
+    facts:
+        What is known at the start: the settings restored, or a failure.
+    changed:
+        Called, from any thread and with no lock held, when there is something new to show.
+    """
+
+    def __init__(self, options: Options, facts: Facts, changed: Callable[[], None]) -> None:
+        self._options, self._facts, self._changed = options, facts, changed
+        self._built: Settings | None = None
+        self._chain: Chain | None = None
+        self._lock = threading.Lock()  # of the facts; held for assignments only
+        self._building = threading.Lock()
+        self._finished: deque[tuple[float, int]] = deque(maxlen=1000)
+        self._count = 0
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringline-worker")
+        self._begin_accumulation()
+        if not facts.failure:
+            self._submit(self._open)
+
+    # what is known
+
+    @property
+    def settings(self) -> Settings:
+        return self._facts.settings
+
+    @property
+    def readings(self) -> Readings:
+        """Everything to show, up to date: cheap."""
+        return self._live().readings
+
+    def condition(self) -> tuple[Condition, str]:
+        """State and Status."""
+        return condition_of(self._live())
+
+    # settings
+
+    def change(self, setting: Setting, value: object) -> None:
+        """Set one setting; the recipe is built by the worker."""
+        with self._lock:
+            settings = setting.changed(self._facts.settings, value)
+            self._facts = replace(self._facts, settings=settings, forgotten="")
+        self._changed()
+        self._submit(self._build)
+
+    def configure(self, text: str) -> None:
+        """Set several settings, given as JSON: all or nothing."""
+        self._adopt(configured_by_json(self.settings, text))
+
+    def load_poni(self, path: str) -> None:
+        """Take the geometry from a PONI file."""
+        self._adopt(self.settings.with_geometry(read_poni(_absolute(path))))
+
+    def save_poni(self, path: str) -> None:
+        """Write the geometry to a PONI file."""
+        file = _absolute(path)
+        if file.suffix != ".poni":
+            raise BadInput(f"the file to write must end in .poni, got {path!r}")
+        try:
+            write_poni(self.settings.geometry(), file)
+        except OSError as error:
+            raise BadInput(f"{file} cannot be written: {error.strerror or error}") from error
+
+    # work
+
+    def arm(self) -> None:
+        """Check and compile the recipe now, and begin a new accumulation."""
+        recipe = self._recipe()
+        self._begin_accumulation()
+        self._wait(self._submit(self._compile, recipe, busy="compiling the recipe"))
+
+    def disarm(self) -> None:
+        """Say that no frames are expected."""
+        self._show(armed=False)
+
+    def reset(self) -> None:
+        """Clear curve, counts and alarms."""
+        self._begin_accumulation()
+        bins = self.settings.radial_bins
+        self._show(curve=Curve.blank(bins), frame_index=-1, last_error="")
+        self._know(forgotten="")
+
+    def integrate(self, text: str) -> FloatArray:
+        """Reduce one frame of a file with the recipe in force, and show it."""
+        image = ImageName.parse(text, self._options.folders)
+        recipe = self._recipe()
+        work = self._submit(self._integrate, recipe, image, busy=f"reducing {image.path.name}")
+        profile: Profile = self._wait(work)
+        return profile.intensity
+
+    def consume(self, text: str) -> str:
+        """Take documents; the reply says which are expected next."""
+        self._recipe()
+        if self._chain is None:
+            raise NotReady("the store is not open yet: send again later")
+        try:
+            return self._chain.consume(text)
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+
+    def remember_error(self, message: str) -> None:
+        """Show a refusal."""
+        self._show(last_error=message)
+
+    def close(self) -> None:
+        """Stop the worker and close the store."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        if self._chain is not None:
+            self._chain.close()
+
+    # on the worker
+
+    def _open(self) -> None:
+        self._build()
+        recipe, engine = self._facts.readings.recipe, self.settings.engine
+        try:
+            self._chain = Chain(self._options, recipe, engine, self._on_result)
+        except NotImplementedError:
+            _log.warning("documents cannot be consumed yet")
+        self._know(opening=False)
+
+    def _build(self) -> None:
+        """Make the recipe of the settings, if they changed. Any thread."""
+        with self._building:
+            settings = self.settings
+            if settings is self._built:
+                return
+            try:
+                self._enforce(settings, None if settings.not_set() else settings.recipe())
+            except RecipeError as error:
+                self._built = settings
+                self._know(problem=str(error))
+        self._changed()
+
+    def _enforce(self, settings: Settings, recipe: Recipe | None) -> None:
+        if recipe is not None and self._chain is not None:
+            self._chain.set_recipe(recipe)
+        self._built = settings
+        with self._lock:
+            facts = self._facts
+            curve = facts.readings.curve
+            if facts.readings.frame_index < 0 and len(curve.radial) != settings.radial_bins:
+                curve = Curve.blank(settings.radial_bins)
+            readings = replace(facts.readings, recipe=recipe, armed=False, curve=curve)
+            self._facts = replace(facts, problem="", readings=readings)
+
+    def _compile(self, recipe: Recipe) -> Reduction:
+        reduction = reduction_for(recipe, self.settings.engine)
+        readings = self._facts.readings
+        if recipe.shape is not None and readings.frame_index < 0:
+            bins = self.settings.radial_bins
+            self._show(armed=True, curve=Curve.blank(bins, radial=reduction.axis))
+        else:
+            self._show(armed=True)
+        return reduction
+
+    def _integrate(self, recipe: Recipe, image: ImageName) -> Profile:
+        began = time.perf_counter()
+        profile = self._compile(recipe).reduce(read_image_named(image))
+        took = 1e3 * (time.perf_counter() - began)
+        self._show(curve=Curve.of(profile), frame_index=image.frame, processing_time=took)
+        return profile
+
+    def _on_result(self, result: Result) -> None:
+        self._finished.append((time.monotonic(), result.accounts.reduced))
+        self._show(
+            curve=Curve.of(result.profile),
+            frame_index=result.frame_index,
+            raw_uid=result.raw_uid,
+            reduced_uid=result.reduced_uid,
+        )
+
+    # helpers
+
+    def _adopt(self, settings: Settings) -> None:
+        """Put settings in force after they have been checked in full."""
+        recipe = None if settings.not_set() else settings.recipe()
+        if recipe is not None:
+            self._check_by_compiling(recipe, settings.engine)
+        with self._building:
+            with self._lock:
+                self._facts = replace(self._facts, settings=settings, forgotten="")
+            self._enforce(settings, recipe)
+        self._changed()
+
+    def _check_by_compiling(self, recipe: Recipe, engine: str) -> None:
+        try:
+            self._wait(self._submit(reduction_for, recipe, engine, busy="compiling the recipe"))
+        except Busy:
+            return  # every value is checked; what only compiling can find shows in Status
+
+    def _recipe(self) -> Recipe:
+        """The recipe of the settings, built now if they changed."""
+        self._build()
+        facts = self._facts
+        if facts.failure:
+            raise NotReady(facts.failure)
+        if facts.problem:
+            raise RecipeError(facts.problem)
+        if facts.readings.recipe is None:
+            raise NotReady(condition_of(replace(facts, opening=False))[1])
+        return facts.readings.recipe
+
+    def _begin_accumulation(self) -> None:
+        if self._chain is not None:
+            self._chain.reset()
+        self._count += 1
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._show(generation=f"{now} {self._count}")
+
+    def _live(self) -> Facts:
+        facts, chain = self._facts, self._chain
+        if chain is None:
+            return facts
+        accounts, lag, error = chain.accounts(), chain.lag, chain.error
+        readings = replace(facts.readings, accounts=accounts, lag=lag, frame_rate=self._rate())
+        bug = f"unexpected {type(error).__name__}: {error}" if error else ""
+        return replace(facts, readings=readings, failure=facts.failure or bug)
+
+    def _rate(self) -> float:
+        now = time.monotonic()
+        recent = [item for item in tuple(self._finished) if now - item[0] <= _RATE_S]
+        if len(recent) < 2:
+            return 0.0
+        (first, low), (last, high) = recent[0], recent[-1]
+        return max(0.0, (high - low) / max(last - first, 1e-3))
+
+    def _show(self, **changes: Any) -> None:
+        with self._lock:
+            self._facts = replace(self._facts, readings=replace(self._facts.readings, **changes))
+        self._changed()
+
+    def _know(self, **changes: Any) -> None:
+        with self._lock:
+            self._facts = replace(self._facts, **changes)
+        self._changed()
+
+    def _submit(self, job: Callable[..., Any], *arguments: Any, busy: str = "") -> Future[Any]:
+        return self._worker.submit(self._guarded, job, arguments, busy)
+
+    def _guarded(self, job: Callable[..., Any], arguments: tuple[Any, ...], busy: str) -> Any:
+        self._know(busy=busy)
+        try:
+            return job(*arguments)
+        except (ValueError, OSError) as error:
+            self._show(last_error=str(error))
+            raise
+        except Exception as error:
+            _log.exception("unexpected error in the worker")
+            self._know(failure=f"unexpected {type(error).__name__}: {error}")
+            raise
+        finally:
+            self._know(busy="")
+
+    @staticmethod
+    def _wait(work: Future[Any]) -> Any:
+        try:
+            return work.result(timeout=PATIENCE_S)
+        except StillRunning:
+            raise Busy("still reducing: follow State, then read intensity") from None
+
+
+def _absolute(path: str) -> Path:
+    file = Path(path.strip())
+    if not file.is_absolute():
+        raise BadInput(f"the path must be absolute, got {path!r}")
+    return file
