@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# All tests: `bash deploy/test.sh [options of pytest]`.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" "gui,test"
+cd "$root"
+exec python -m pytest "$@"

@@ -1,0 +1,150 @@
+"""Per-pixel arrays against pyFAI's, and against closed formulas."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyFAI.detectors
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+from ringline.processing import (
+    Detector,
+    Geometry,
+    RecipeError,
+    detector_named,
+    detector_names,
+    pixel_arrays,
+)
+
+PAIRS = (("q", "q_nm^-1"), ("two_theta", "2th_rad"), ("r", "r_m"), ("chi", "chi_rad"))
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_every_pixel_array_agrees_with_pyfai_to_1e_9(
+    data: st.DataObject,
+    any_geometry: st.SearchStrategy[Geometry],
+    integrator_for: Callable[[Geometry], AzimuthalIntegrator],
+) -> None:
+    geometry = data.draw(any_geometry)
+    arrays, integrator = pixel_arrays(geometry), integrator_for(geometry)
+    for coordinate, unit in PAIRS:
+        expected = integrator.center_array(unit=unit, scale=False)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(
+            getattr(arrays, coordinate), expected, rtol=1e-9, atol=1e-13 * scale
+        )
+    i, j = np.indices(arrays.q.shape, dtype=float)
+    np.testing.assert_allclose(arrays.solid_angle, integrator.cos_incidence(i, j) ** 3, rtol=1e-9)
+
+
+@settings(max_examples=20)
+@given(data=st.data(), factor=st.floats(-1, 1))
+def test_polarization_agrees_with_pyfai_to_its_float32(
+    data: st.DataObject,
+    factor: float,
+    any_geometry: st.SearchStrategy[Geometry],
+    integrator_for: Callable[[Geometry], AzimuthalIntegrator],
+) -> None:
+    geometry = data.draw(any_geometry)
+    expected = integrator_for(geometry).polarization(factor=factor)
+    np.testing.assert_allclose(
+        pixel_arrays(geometry).polarization(factor), expected, rtol=1e-6, atol=1e-7
+    )
+
+
+def test_polarization_is_one_half_of_one_plus_cos2_where_the_beam_is_unpolarized() -> None:
+    arrays = pixel_arrays(_flat_geometry())
+    expected = (1 + np.cos(arrays.two_theta) ** 2) / 2
+    np.testing.assert_allclose(arrays.polarization(0.0), expected, rtol=1e-15)
+
+
+def test_a_fully_polarized_beam_scatters_nothing_along_itself_at_ninety_degrees() -> None:
+    # chi = 0 lies along axis 2: a detector turned by 90 degrees about axis 1 looks there.
+    geometry = Geometry(
+        distance=0.1,
+        poni1=0.5e-4,
+        poni2=0.5e-4,
+        rot1=-np.pi / 2,
+        wavelength=1e-10,
+        detector=Detector(pixel1=1e-4, pixel2=1e-4, shape=(1, 1)),
+    )
+    arrays = pixel_arrays(geometry)
+    assert arrays.two_theta[0, 0] == pytest.approx(np.pi / 2)
+    assert arrays.polarization(1.0)[0, 0] == pytest.approx(0.0, abs=1e-15)
+
+
+def test_q_of_a_flat_detector_follows_the_closed_formula() -> None:
+    geometry = _flat_geometry()
+    y = (np.arange(30) + 0.5) * 1e-4 - 1e-3
+    x = (np.arange(40) + 0.5) * 2e-4 - 3e-3
+    two_theta = np.arctan(np.hypot(y[:, None], x[None, :]) / 0.1)
+    np.testing.assert_allclose(
+        pixel_arrays(geometry).q, 40 * np.pi * np.sin(two_theta / 2), rtol=1e-12
+    )
+
+
+def test_energy_is_12_398_kev_at_one_angstrom() -> None:
+    assert _flat_geometry().energy_kev == pytest.approx(12.398419843320026, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", detector_names())
+def test_the_table_of_detectors_agrees_with_pyfai(name: str) -> None:
+    ours, theirs = detector_named(name), pyFAI.detectors.detector_factory(name)
+    assert (ours.shape, ours.pixel1, ours.pixel2) == (theirs.shape, theirs.pixel1, theirs.pixel2)
+    mask = ours.built_in_mask()
+    assert mask is not None
+    np.testing.assert_array_equal(mask, theirs.mask.astype(bool))
+
+
+def test_detectors_are_found_by_their_alias() -> None:
+    assert detector_named("Pilatus 1M") == detector_named("Pilatus1M")
+
+
+def test_an_unknown_detector_is_refused_with_near_names() -> None:
+    with pytest.raises(RecipeError, match=r"unknown detector 'Pilatus1N': did you mean .*Pilatus1M"):
+        detector_named("Pilatus1N")
+
+
+def test_pixel_corners_surround_their_center_and_tile_the_sensor() -> None:
+    for orientation in (1, 2, 3, 4):
+        detector = Detector(pixel1=1e-4, pixel2=2e-4, shape=(5, 7), orientation=orientation)
+        corners = detector.pixel_corners()
+        p1, p2 = detector.pixel_centers()
+        assert corners.shape == (5, 7, 4, 3)
+        np.testing.assert_allclose(corners[..., 1].mean(axis=-1), np.broadcast_to(p1, (5, 7)))
+        np.testing.assert_allclose(corners[..., 2].mean(axis=-1), np.broadcast_to(p2, (5, 7)))
+        assert np.ptp(corners[..., 1]) == pytest.approx(5e-4)
+        assert np.ptp(corners[..., 2]) == pytest.approx(14e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("distance", 0.0),
+        ("distance", float("nan")),
+        ("wavelength", 0.0),
+        ("wavelength", float("nan")),
+        ("wavelength", -1e-10),
+        ("poni1", float("inf")),
+        ("rot1", float("nan")),
+        ("rot3", "much"),
+    ],
+)
+def test_a_geometry_out_of_bounds_is_refused_naming_field_and_value(
+    name: str, value: object
+) -> None:
+    values = {"distance": 0.1, "wavelength": 1e-10, name: value}
+    with pytest.raises(RecipeError, match=rf"^{name} must be .*, got {value!r}$"):
+        Geometry(detector=Detector(pixel1=1e-4, pixel2=1e-4), **values)  # type: ignore[arg-type]
+
+
+def _flat_geometry() -> Geometry:
+    return Geometry(
+        distance=0.1,
+        poni1=1e-3,
+        poni2=3e-3,
+        wavelength=1e-10,
+        detector=Detector(pixel1=1e-4, pixel2=2e-4, shape=(30, 40)),
+    )
