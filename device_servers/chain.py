@@ -29,6 +29,7 @@ class Options:
 
     @property
     def workspace(self) -> Workspace:
+        """The folders in `directory`."""
         return Workspace(self.directory)
 
     @property

@@ -1,8 +1,10 @@
 """The state of a reducer and its one actionable line, as a pure function of the facts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from ringline.callbacks import Accounts
 from ringline.device_servers.readings import Readings
 from ringline.device_servers.settings import Settings
 
@@ -38,32 +40,36 @@ class Facts:
 
 def condition_of(facts: Facts) -> tuple[Condition, str]:
     """State and Status; Status says what to do."""
-    accounts = facts.readings.accounts
+    return next(_findings(facts))
+
+
+def _findings(facts: Facts) -> Iterator[tuple[Condition, str]]:
+    """All that holds, the gravest first."""
+    readings = facts.readings
     if facts.failure:
-        return Condition.FAULT, f"{facts.failure}: correct it, then call Init"
+        yield Condition.FAULT, f"{facts.failure}: correct it, then call Init"
     if facts.opening:
-        return Condition.INIT, "opening the store"
+        yield Condition.INIT, "opening the store"
     if facts.problem:
-        stays = "; the former recipe stays in force" if facts.readings.recipe else ""
-        return Condition.ALARM, f"{facts.problem}: correct this setting{stays}"
+        stays = "; the former recipe stays in force" if readings.recipe else ""
+        yield Condition.ALARM, f"{facts.problem}: correct this setting{stays}"
     if facts.forgotten:
-        return Condition.ALARM, f"{facts.forgotten}: set it again, or accept the default by Reset"
-    missing = facts.settings.not_set()
-    if missing:
-        return Condition.STANDBY, f"not configured: call LoadPoni, or set {', '.join(missing)}"
-    lost = accounts.failed + accounts.dropped
-    if lost:
-        cause = max(accounts.causes, key=lambda text: accounts.causes[text], default="")
-        return (
-            Condition.ALARM,
-            f"{lost} of {accounts.seen} frames failed, mostly: {cause or 'see last_error'}: "
-            "the others are reduced; Reset clears this",
-        )
+        yield Condition.ALARM, f"{facts.forgotten}: set it again, or accept the default by Reset"
+    if missing := facts.settings.not_set():
+        yield Condition.STANDBY, f"not configured: call LoadPoni, or set {', '.join(missing)}"
+    if readings.accounts.failed or readings.accounts.dropped:
+        yield Condition.ALARM, _losses(readings.accounts)
     if facts.busy:
-        return Condition.RUNNING, facts.busy
-    if facts.readings.lag:
-        return Condition.RUNNING, "reducing frames"
-    return Condition.ON, f"ready: {_product(facts.settings)}"
+        yield Condition.RUNNING, facts.busy
+    if readings.lag:
+        yield Condition.RUNNING, "reducing frames"
+    yield Condition.ON, f"ready: {_product(facts.settings)}"
+
+
+def _losses(accounts: Accounts) -> str:
+    lost = accounts.failed + accounts.dropped
+    most = max(accounts.causes, key=lambda cause: accounts.causes[cause], default="unknown cause")
+    return f"{lost} of {accounts.seen} frames failed ({most}): correct it, then call Reset"
 
 
 def _product(settings: Settings) -> str:

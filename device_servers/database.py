@@ -29,10 +29,12 @@ class Registration:
 
     @property
     def server(self) -> str:
+        """Server and instance."""
         return f"{SERVER}/{self.instance}"
 
     @property
     def properties(self) -> dict[str, list[str]]:
+        """Device properties."""
         return {
             "directory": [str(self.directory)],
             "readable_folders": [str(folder) for folder in self.readable],
@@ -76,7 +78,7 @@ def open_database(tango_host: str) -> tango.Database:
     RecipeError:
         The address is malformed, or nothing answers there.
     """
-    host, _, port = tango_host.split(",")[0].rpartition(":")
+    host, _, port = tango_host.split(",", maxsplit=1)[0].rpartition(":")
     if not host or not port.isdigit():
         raise RecipeError(f"TANGO_HOST must be host:port, got {tango_host!r}")
     try:
@@ -158,7 +160,7 @@ def _refuse_what_is_taken(
 def _port_announced(child: Child) -> int | None:
     for line in child.said().splitlines():
         if line.startswith("Database DS listening on:") and "port=" in line:
-            return int(line.rsplit("port=", 1)[1].rstrip(". "))
+            return int(line.rpartition("port=")[2].rstrip(". "))
     return None
 
 

@@ -3,24 +3,24 @@
 from ringline.processing import FrameError, RecipeError
 
 
-class BadInput(ValueError):
+class BadInputError(ValueError):
     """A file or a text that cannot be used. Nothing was changed."""
 
 
-class NotReady(Exception):
+class NotReadyError(Exception):
     """It would work later, or after something else."""
 
 
-class Busy(Exception):
+class BusyError(Exception):
     """The work goes on after the answer."""
 
 
 REASONS: dict[type[Exception], str] = {
     RecipeError: "Ringline_BadRecipe",
     FrameError: "Ringline_BadInput",
-    BadInput: "Ringline_BadInput",
-    NotReady: "Ringline_NotReady",
-    Busy: "Ringline_Busy",
+    BadInputError: "Ringline_BadInput",
+    NotReadyError: "Ringline_NotReady",
+    BusyError: "Ringline_Busy",
 }
 REFUSALS = tuple(REASONS)
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ringline.callbacks.uris import path_within
-from ringline.device_servers.errors import BadInput
+from ringline.device_servers.errors import BadInputError
 from ringline.processing import FrameError, open_frames
 from ringline.processing.types import ImageArray
 
@@ -23,17 +25,17 @@ class ImageName:
 
     @classmethod
     def parse(cls, text: str, folders: Sequence[Path]) -> "ImageName":
-        """A frame in one of the folders; BadInput for any other."""
+        """A frame in one of the folders; BadInputError for any other."""
         found = _NAME.fullmatch(text.strip())
         if found is None:
-            raise BadInput(f"give path[::dataset][#frame], got {text!r}")
+            raise BadInputError(f"give path[::dataset][#frame], got {text!r}")
         path = Path(found["path"])
         if not path.is_absolute():
-            raise BadInput(f"the path must be absolute, got {found['path']!r}")
+            raise BadInputError(f"the path must be absolute, got {found['path']!r}")
         inside = path_within(path, folders)
         if inside is None:
             known = ", ".join(str(folder) for folder in folders)
-            raise BadInput(f"{path} is outside the readable folders {known}")
+            raise BadInputError(f"{path} is outside the readable folders {known}")
         return cls(inside, found["dataset"], int(found["frame"] or 0))
 
 
@@ -43,4 +45,5 @@ def read_image_named(name: ImageName) -> ImageArray:
         count = frames.frame_count()
         if name.frame >= count:
             raise FrameError(f"{name.path}: has {count} frames, there is no frame {name.frame}")
-        return frames.read(name.frame, name.frame + 1)[0]
+        block = frames.read(name.frame, name.frame + 1)
+    return np.asarray(block[0])

@@ -30,6 +30,7 @@ class Number:
     unit: str = ""
 
     def parse(self, name: str, value: Any) -> float:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
         number = require_finite(name, as_number(name, value), self.unit)
         if self.above is not None and not number > self.above:
             raise RecipeError(f"{name} must be > {self.above:g} {self.unit}".rstrip() + _got(value))
@@ -40,9 +41,11 @@ class Number:
         return number
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return [repr(float(value))]
 
     def from_text(self, name: str, text: Sequence[str]) -> float:
+        """From the lines in the database."""
         return self.parse(name, text[0])
 
 
@@ -54,15 +57,18 @@ class Count:
     high: int
 
     def parse(self, name: str, value: Any) -> int:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
         count = require_count(name, value, at_least=self.low)
         if count > self.high:
             raise RecipeError(f"{name} must be at most {self.high}{_got(value)}")
         return count
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return [str(value)]
 
     def from_text(self, name: str, text: Sequence[str]) -> int:
+        """From the lines in the database."""
         try:
             return self.parse(name, int(text[0]))
         except ValueError as error:
@@ -74,12 +80,15 @@ class Switch:
     """True or false."""
 
     def parse(self, name: str, value: Any) -> bool:
-        return require_bool(name, bool(value) if type(value).__name__ == "bool" else value)
+        """What someone gives, checked; RecipeError where it is out of bounds."""
+        return require_bool(name, value)
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return ["true" if value else "false"]
 
     def from_text(self, name: str, text: Sequence[str]) -> bool:
+        """From the lines in the database."""
         return require_choice(name, text[0].lower(), ("true", "false")) == "true"
 
 
@@ -90,6 +99,7 @@ class Choice:
     labels: tuple[str, ...]
 
     def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
         if isinstance(value, str):
             return require_choice(name, value, self.labels)
         index = int(value)
@@ -98,9 +108,11 @@ class Choice:
         return self.labels[index]
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return [str(self.labels.index(value))]
 
     def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
         return self.parse(name, int(text[0]) if text[0].isdigit() else text[0])
 
 
@@ -109,6 +121,7 @@ class Text:
     """A name; a mapping, as it comes from JSON, is kept as JSON text."""
 
     def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
         if isinstance(value, Mapping):
             return json.dumps(value, sort_keys=True)
         if not isinstance(value, str):
@@ -116,9 +129,11 @@ class Text:
         return value.strip()
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return [str(value)]
 
     def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
         return self.parse(name, "\n".join(text))
 
 
@@ -127,6 +142,7 @@ class FilePath:
     """The absolute path of a file; empty for none."""
 
     def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
         if value is None:
             return ""
         if not isinstance(value, str):
@@ -137,9 +153,11 @@ class FilePath:
         return path
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return [str(value)]
 
     def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
         return self.parse(name, "\n".join(text))
 
 
@@ -148,6 +166,7 @@ class Interval:
     """Low and high, or None for all: nothing, or two zeros, which any client can write."""
 
     def parse(self, name: str, value: Any) -> Range | None:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
         if value is None:
             return None
         if isinstance(value, str) or not hasattr(value, "__len__"):
@@ -158,9 +177,11 @@ class Interval:
         return require_range(name, numbers)
 
     def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
         return [repr(float(bound)) for bound in value or (0.0, 0.0)]
 
     def from_text(self, name: str, text: Sequence[str]) -> Range | None:
+        """From the lines in the database."""
         return self.parse(name, list(text))
 
 

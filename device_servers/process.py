@@ -31,11 +31,14 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_end_with_parent  # noqa: PLW1509 - it makes one system call
+                if sys.platform == "linux"
+                else None,
             )
 
     @property
     def pid(self) -> int:
+        """Of the process."""
         return self._process.pid
 
     @property

@@ -33,6 +33,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="ringline-publisher", daemon=True)
 
     def start(self) -> None:
+        """Begin to push."""
         self._thread.start()
 
     def wake(self) -> None:

@@ -15,8 +15,10 @@ from ringline.processing.types import FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """The newest result as it is shown. NaN everywhere before the first frame: an empty
-    spectrum would read as no value at all."""
+    """The newest result as it is shown.
+
+    NaN everywhere before the first frame: an empty spectrum would read as no value at all.
+    """
 
     radial: FloatArray
     azimuth: FloatArray

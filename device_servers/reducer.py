@@ -114,13 +114,13 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
                 forgotten="; ".join(forgotten),
                 readings=_blank_readings(settings, options),
             )
-        except Exception as error:  
+        except Exception as error:
             _log.exception("%s cannot start", self.get_name())
             facts = replace(facts, failure=_line(error))
         self._publisher = Publisher(self._shown, self._push)
         self._service = Service(options, facts, self._publisher.wake)
         for name in (*SETTINGS, *READINGS, "State", "Status"):
-            self.set_change_event(name, True, False)
+            self.set_change_event(name, implemented=True, detect=False)
         self._set_points(Settings())
         self._publisher.start()
 
@@ -146,10 +146,12 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
 
     @property
     def settings(self) -> Settings:
+        """Everything that is set."""
         return self._service.settings
 
     @property
     def readings(self) -> Readings:
+        """Everything else that is shown."""
         return self._service.readings
 
     def write_setting(self, setting: Setting, value: Any) -> None:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -48,10 +49,12 @@ class Place:
 
     @property
     def registration(self) -> Registration:
+        """The device in the Tango database."""
         return Registration(self.device, self.instance, self.workspace.directory, self.readable)
 
     @property
     def logs(self) -> Path:
+        """What the processes print."""
         return self.workspace.directory / "logs"
 
     @property
@@ -71,6 +74,7 @@ class System:
 
     @property
     def trl(self) -> str:
+        """Full name of the device."""
         return trl_of(self.tango_host, self._place.device)
 
     def start(self) -> None:
@@ -182,6 +186,7 @@ class System:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
     parser.add_argument(
         "--directory", type=Path, default=Path("ringline"), metavar="D",
         help="folder for everything: settings, results, store (default: ./ringline)",
@@ -256,8 +261,6 @@ def _first_port(place: Place) -> int:
 
 
 def _is_free(host: str, port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

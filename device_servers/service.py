@@ -15,7 +15,7 @@ from typing import Any
 from ringline.callbacks import Result
 from ringline.device_servers.chain import Chain, Options
 from ringline.device_servers.condition import Condition, Facts, condition_of
-from ringline.device_servers.errors import BadInput, Busy, NotReady
+from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
 from ringline.device_servers.readings import Curve, Readings
 from ringline.device_servers.settings import Setting, Settings, configured_by_json
@@ -67,6 +67,7 @@ class Service:
 
     @property
     def settings(self) -> Settings:
+        """Everything that is set."""
         return self._facts.settings
 
     @property
@@ -100,11 +101,11 @@ class Service:
         """Write the geometry to a PONI file."""
         file = _absolute(path)
         if file.suffix != ".poni":
-            raise BadInput(f"the file to write must end in .poni, got {path!r}")
+            raise BadInputError(f"the file to write must end in .poni, got {path!r}")
         try:
             write_poni(self.settings.geometry(), file)
         except OSError as error:
-            raise BadInput(f"{file} cannot be written: {error.strerror or error}") from error
+            raise BadInputError(f"{file} cannot be written: {error.strerror or error}") from error
 
     # work
 
@@ -137,11 +138,11 @@ class Service:
         """Take documents; the reply says which are expected next."""
         self._recipe()
         if self._chain is None:
-            raise NotReady("the store is not open yet: send again later")
+            raise NotReadyError("the store is not open yet: send again later")
         try:
             return self._chain.consume(text)
         except ValueError as error:
-            raise BadInput(str(error)) from error
+            raise BadInputError(str(error)) from error
 
     def remember_error(self, message: str) -> None:
         """Show a refusal."""
@@ -162,6 +163,8 @@ class Service:
             self._chain = Chain(self._options, recipe, engine, self._on_result)
         except NotImplementedError:
             _log.warning("documents cannot be consumed yet")
+        except (RecipeError, OSError) as error:
+            self._know(failure=str(error))
         self._know(opening=False)
 
     def _build(self) -> None:
@@ -231,7 +234,7 @@ class Service:
     def _check_by_compiling(self, recipe: Recipe, engine: str) -> None:
         try:
             self._wait(self._submit(reduction_for, recipe, engine, busy="compiling the recipe"))
-        except Busy:
+        except BusyError:
             return  # every value is checked; what only compiling can find shows in Status
 
     def _recipe(self) -> Recipe:
@@ -239,11 +242,11 @@ class Service:
         self._build()
         facts = self._facts
         if facts.failure:
-            raise NotReady(facts.failure)
+            raise NotReadyError(facts.failure)
         if facts.problem:
             raise RecipeError(facts.problem)
         if facts.readings.recipe is None:
-            raise NotReady(condition_of(replace(facts, opening=False))[1])
+            raise NotReadyError(condition_of(replace(facts, opening=False))[1])
         return facts.readings.recipe
 
     def _begin_accumulation(self) -> None:
@@ -287,7 +290,7 @@ class Service:
         self._know(busy=busy)
         try:
             return job(*arguments)
-        except (ValueError, OSError) as error:
+        except REFUSALS as error:
             self._show(last_error=str(error))
             raise
         except Exception as error:
@@ -302,11 +305,11 @@ class Service:
         try:
             return work.result(timeout=PATIENCE_S)
         except StillRunning:
-            raise Busy("still reducing: follow State, then read intensity") from None
+            raise BusyError("still reducing: follow State, then read intensity") from None
 
 
 def _absolute(path: str) -> Path:
     file = Path(path.strip())
     if not file.is_absolute():
-        raise BadInput(f"the path must be absolute, got {path!r}")
+        raise BadInputError(f"the path must be absolute, got {path!r}")
     return file

@@ -206,15 +206,19 @@ class Wavelength(Setting):
     __slots__ = ()
 
     def value(self, settings: Settings) -> float:
+        """What people see."""
         return float(_shifted(settings.wavelength, 10))
 
     def changed(self, settings: Settings, given: Any) -> Settings:
+        """The settings with this one as given."""
         return replace(settings, wavelength=float(_shifted(self.parsed(given), -10)))
 
     def to_text(self, settings: Settings) -> list[str]:
+        """For the database, exact to the last digit."""
         return [str(_shifted(settings.wavelength, 10))]
 
     def from_text(self, settings: Settings, text: list[str]) -> Settings:
+        """From the database."""
         self.kind.from_text(self.name, text)
         return replace(settings, wavelength=float(Decimal(text[0]).scaleb(-10)))
 
@@ -225,9 +229,11 @@ class Energy(Setting):
     __slots__ = ()
 
     def value(self, settings: Settings) -> float:
+        """What people see."""
         return HC_KEV_M / settings.wavelength if settings.wavelength else 0.0
 
     def changed(self, settings: Settings, given: Any) -> Settings:
+        """The settings with this one as given."""
         return replace(settings, wavelength=HC_KEV_M / self.parsed(given))
 
 
@@ -237,6 +243,7 @@ class PolarizationFactor(Setting):
     __slots__ = ()
 
     def changed(self, settings: Settings, given: Any) -> Settings:
+        """The settings with this one as given."""
         factor = self.parsed(given)
         return replace(settings, polarization_factor=factor, polarization_correction=True)
 
