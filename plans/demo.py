@@ -1,0 +1,132 @@
+"""`ringline demo`: the whole chain in one folder, from detector frames to curves in the store."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from ringline.callbacks import Workspace, open_store
+from ringline.plans.crystals import crystal_named
+from ringline.plans.demo_run import Experiment, account_of, report_of, take_frames
+from ringline.plans.exposures import SimulatedExposures
+from ringline.plans.served_system import Ended, ServedSystem, ending_on_signals
+from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetector, demo_scene
+from ringline.processing import RecipeError
+from ringline.processing.command_line import DONE, Command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``ringline demo``."""
+    add = parser.add_argument
+    add("--directory", type=Path, default=Path("ringline-demo"), metavar="D",
+        help="folder for everything (default: ./ringline-demo)")  # fmt: skip
+    add("--frames", type=int, default=200, metavar="N", help="frames to take (default: 200)")
+    add("--rate", type=float, default=50.0, metavar="HZ", help="frames a second (default: 50)")
+    add("--image", type=Path, nargs="+", metavar="FILE",
+        help="play image files back instead of simulating; needs --poni")  # fmt: skip
+    add("--poni", type=Path, metavar="FILE", help="geometry of the images")
+    add("--mask", type=Path, metavar="FILE", help="mask of the images")
+    add("--orientation", type=int, metavar="1-4", help="of the images (default: the PONI's)")
+    add("--calibrant", metavar="NAME", help="rings to draw on the image: LaB6 or CeO2")
+    add("--bins", type=int, default=1000, metavar="N", help="radial bins (default: 1000)")
+    add("--size", type=int, default=512, metavar="PIXELS",
+        help="edge of the simulated detector, up to 2048 (default: 512)")  # fmt: skip
+    add("--bad-frames", type=int, default=0, metavar="N",
+        help="make N frames unreadable: they end as failed, the others as reduced")  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object as the last line")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo."""
+    _check(options)
+    workspace = Workspace(options.directory.absolute()).create()
+    try:
+        with ending_on_signals(), ServedSystem(workspace) as system:
+            # All this while the services start.
+            experiment = _experiment(options, workspace)
+            with open_store(workspace) as store:
+                served = system.wait_until_ready()
+                taken = take_frames(experiment, store, served)
+                report = report_of(taken, experiment, store, served)
+    except Ended as ended:
+        print(f"ringline demo: {ended}", file=sys.stderr)
+        return 128 + ended.number
+    print(account_of(report, experiment))
+    if options.json:
+        print(json.dumps(asdict(report)))
+    return DONE
+
+
+command = Command("demo", "show the whole chain in one folder, on simulated or given frames",
+                  add_arguments, run)  # fmt: skip
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name, value, low, high in (
+        ("--frames", options.frames, 1, 1_000_000),
+        ("--bins", options.bins, 1, 100_000),
+        ("--size", options.size, 64, 2048),
+        ("--bad-frames", options.bad_frames, 0, options.frames),
+    ):
+        if not low <= value <= high:
+            raise RecipeError(f"{name} must be from {low} to {high}, got {value}")
+    if not 0 < options.rate <= 1000:
+        raise RecipeError(f"--rate must be > 0 and <= 1000 Hz, got {options.rate:g}")
+    if bool(options.image) != bool(options.poni):
+        raise RecipeError("--image and --poni belong together: give both or none")
+    if options.calibrant:
+        crystal_named(options.calibrant)
+
+
+def _experiment(options: argparse.Namespace, workspace: Workspace) -> Experiment:
+    step = options.frames // (options.bad_frames + 1)
+    unreadable = {step * (number + 1) for number in range(options.bad_frames)}
+    common: dict[str, object] = {
+        "radial_bins": options.bins,
+        "radial_unit": "q_nm^-1",
+        "splitting": "bbox",
+        "error_model": "poisson",
+    }
+    if options.image:
+        return _playback(options, workspace, common, unreadable)
+    scene = demo_scene(shape=(options.size, options.size))
+    exposures = SimulatedExposures(scene, evolution=options.frames)
+    detector = SimulatedDetector(workspace.raw, exposures, unreadable=unreadable)
+    return Experiment(
+        detector=detector,
+        settings={
+            **common,
+            "mask_file": str(detector.mask_file),
+            "polarization_factor": scene.polarization,
+        },
+        poni=detector.poni_file,
+        mask=detector.mask_file,
+        powders=scene.powders,
+        sample="LaB6 in which CeO2 grows",
+        frames=options.frames,
+        rate=options.rate,
+    )
+
+
+def _playback(
+    options: argparse.Namespace,
+    workspace: Workspace,
+    settings: dict[str, object],
+    unreadable: set[int],
+) -> Experiment:
+    images = [path.absolute() for path in options.image]
+    settings["mask_file"] = str(options.mask.absolute()) if options.mask else ""
+    settings["polarization_correction"] = False
+    if options.orientation is not None:
+        settings["orientation"] = options.orientation
+    return Experiment(
+        detector=PlaybackDetector(workspace.raw, images, unreadable=unreadable),
+        settings=settings,
+        poni=options.poni.absolute(),
+        mask=options.mask,
+        powders=(crystal_named(options.calibrant),) if options.calibrant else (),
+        sample=images[0].stem,
+        frames=options.frames,
+        rate=options.rate,
+    )

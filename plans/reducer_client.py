@@ -1,0 +1,106 @@
+"""Plain calls to an ``AzimuthalReducer``, for threads."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tango
+
+from ringline.processing import RecipeError
+
+CALL_TIMEOUT_MS = 1000
+SEND_TIMEOUT_MS = 3000
+POLL = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What a plan asks the server before it opens a run."""
+
+    state: str
+    status: str
+    recipe_digest: str
+    readable_folders: tuple[Path, ...]
+
+
+_READ = ("intensity", "sigma", "frame_index", "frames_reduced", "frames_failed", "recipe_digest")
+
+
+class ReducerClient:
+    """Plain Tango calls, for threads; each ends within its time limit."""
+
+    def __init__(self, trl: str) -> None:
+        self.trl = trl
+        self._proxies: dict[int, tango.DeviceProxy] = {}
+
+    def send(self, text: str) -> str:
+        """Give documents to the reducer; its reply."""
+        with tango.EnsureOmniThread():
+            return str(self._proxy(SEND_TIMEOUT_MS).command_inout("Consume", text))
+
+    def answers(self) -> bool:
+        """Whether it gives a sign of life."""
+        try:
+            self._proxy(CALL_TIMEOUT_MS).ping()
+        except tango.DevFailed:
+            return False
+        return True
+
+    def pending(self) -> int | None:
+        """Frames announced and not yet accounted for; None where it does not answer."""
+        try:
+            return int(self._proxy(CALL_TIMEOUT_MS).read_attribute("frames_pending").value)
+        except tango.DevFailed:
+            return None
+
+    def values(self) -> dict[str, Any] | None:
+        """The readings; None where it does not answer."""
+        try:
+            attributes = self._proxy(CALL_TIMEOUT_MS).read_attributes(list(_READ))
+            return {attribute.name: attribute.value for attribute in attributes}
+        except tango.DevFailed:
+            return None
+
+    def readiness(self) -> Readiness:
+        """See :class:`Readiness`."""
+        try:
+            proxy = self._proxy(SEND_TIMEOUT_MS)
+            digest, folders = proxy.read_attributes(["recipe_digest", "readable_folders"])
+            return Readiness(
+                state=str(proxy.state()),
+                status=proxy.status(),
+                recipe_digest=str(digest.value),
+                readable_folders=tuple(Path(folder) for folder in folders.value or ()),
+            )
+        except tango.DevFailed as error:
+            raise RecipeError(
+                f"reduction device {self.trl} does not answer: start it with `ringline serve` "
+                f"({cause(error)})"
+            ) from error
+
+    def configure(self, settings: dict[str, object]) -> None:
+        """Change settings all at once, or none of them."""
+        self._command("Configure", json.dumps(settings))
+
+    def load_poni(self, path: Path) -> None:
+        """Take the geometry from a PONI file."""
+        self._command("LoadPoni", str(path))
+
+    def _command(self, name: str, argument: str) -> None:
+        try:
+            self._proxy(SEND_TIMEOUT_MS).command_inout(name, argument)
+        except tango.DevFailed as error:
+            raise RecipeError(cause(error)) from error
+
+    def _proxy(self, timeout_ms: int) -> tango.DeviceProxy:
+        if timeout_ms not in self._proxies:
+            proxy = tango.DeviceProxy(self.trl)
+            proxy.set_timeout_millis(timeout_ms)
+            self._proxies[timeout_ms] = proxy
+        return self._proxies[timeout_ms]
+
+
+def cause(error: tango.DevFailed) -> str:
+    """The first description of a Tango error, on one line."""
+    return " ".join(str(error.args[0].desc).split()) if error.args else str(error)
