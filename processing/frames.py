@@ -1,6 +1,10 @@
 """Frames from files: HDF5 of any kind, also while it grows, and whatever fabio reads."""
 
+import logging
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -88,13 +92,9 @@ class FabioFrames:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with _fabio_errors(str(path)):
             self._file = fabio.open(str(path))
             self._first = self._image(0)
-        except FrameError:
-            raise
-        except Exception as error:
-            raise FrameError(f"{path}: {_reason(error)}") from error
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -112,12 +112,8 @@ class FabioFrames:
             raise FrameError(f"{self.path}: has frames 0..{self.frame_count() - 1}, not {stop - 1}")
         if stop == 1:
             return self._first[np.newaxis]
-        try:
+        with _fabio_errors(f"{self.path} frames {start}..{stop - 1}"):
             return np.stack([self._image(index) for index in range(start, stop)])
-        except FrameError:
-            raise
-        except Exception as error:
-            raise FrameError(f"{self.path} frame {start}: {_reason(error)}") from error
 
     def close(self) -> None:
         """Release the file."""
@@ -142,6 +138,38 @@ class FabioFrames:
         return np.asarray(image)
 
 
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+class _ErrorLog(logging.Handler):
+    """Errors logged by one thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message of a record of this thread."""
+        if record.thread == self._thread:
+            self.messages.append(record.getMessage())
+
+
+@contextmanager
+def _fabio_errors(where: str) -> Iterator[None]:
+    """Turn whatever fabio raises or logs as an error into a FrameError.
+
+    Each of its readers raises exceptions of its own, and some fill what is missing in a
+    truncated file with zeros, which they only log.
+    """
+    log = _ErrorLog()
+    logger = logging.getLogger("fabio")
+    logger.addHandler(log)
+    try:
+        yield
+    except FrameError:
+        raise
+    except Exception as error:
+        text = str(error).strip() or type(error).__name__
+        raise FrameError(f"{where}: {text.splitlines()[0]}") from error
+    finally:
+        logger.removeHandler(log)
+    if log.messages:
+        raise FrameError(f"{where}: {log.messages[0]}")

@@ -73,13 +73,17 @@ class HDF5Frames:
             raise FrameError(
                 f"{self.path} frames {low}..{high - 1} of {segment.name}: {error}"
             ) from error
+        for index, frame in enumerate(block, start=low):
+            # HDF5 gives the fill value, silently, for a chunk that was never written.
+            if not frame.any() and not _is_written(segment, index):
+                raise FrameError(f"{self.path} frame {index} of {segment.name} was never written")
         return np.asarray(block)
 
     def _lengths(self) -> list[int]:
         lengths = []
         for segment in self._segments:
             try:
-                segment.id.refresh()
+                segment.refresh()
                 lengths.append(1 if segment.ndim == 2 else int(segment.shape[0]))
             except (OSError, RuntimeError) as error:
                 raise FrameError(f"{self.path} {segment.name}: {error}") from error
@@ -153,6 +157,13 @@ def _walk(group: h5py.Group, seen: set[object]) -> Iterator[h5py.Dataset]:
                 yield from _walk(item, seen)
         elif isinstance(item, h5py.Dataset):
             yield item
+
+
+def _is_written(segment: h5py.Dataset, index: int) -> bool:
+    if segment.chunks is None or segment.is_virtual or segment.ndim == 2:
+        return True
+    chunk = (index - index % segment.chunks[0], 0, 0)
+    return segment.id.get_chunk_info_by_coord(chunk).byte_offset is not None
 
 
 def _is_stack(item: h5py.Dataset) -> bool:

@@ -103,7 +103,9 @@ def test_detectors_are_found_by_their_alias() -> None:
 
 
 def test_an_unknown_detector_is_refused_with_near_names() -> None:
-    with pytest.raises(RecipeError, match=r"unknown detector 'Pilatus1N': did you mean .*Pilatus1M"):
+    with pytest.raises(
+        RecipeError, match=r"unknown detector 'Pilatus1N': did you mean .*Pilatus1M"
+    ):
         detector_named("Pilatus1N")
 
 

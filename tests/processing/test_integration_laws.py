@@ -128,7 +128,8 @@ def test_a_pixel_that_is_not_a_number_counts_nowhere_and_is_counted() -> None:
     found = reduction_for(recipe()).map(Frame(spoiled))
     axis = reduction_for(recipe()).axis
     fixed = recipe(
-        binning=Radial(bins=25, radial_range=(axis[0], axis[-1])), corrections=Corrections(mask=mask)
+        binning=Radial(bins=25, radial_range=(axis[0], axis[-1])),
+        corrections=Corrections(mask=mask),
     )
     free = recipe(binning=fixed.binning)
     np.testing.assert_allclose(

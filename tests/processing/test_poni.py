@@ -116,9 +116,7 @@ def test_a_named_detector_is_written_by_its_name(tmp_path: Path) -> None:
         ("", "missing"),
     ],
 )
-def test_a_bad_file_is_refused_naming_file_and_key(
-    text: str, message: str, tmp_path: Path
-) -> None:
+def test_a_bad_file_is_refused_naming_file_and_key(text: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(RecipeError, match=message) as caught:
         read_poni(path)

@@ -69,9 +69,7 @@ def test_arrays_are_identified_by_content_wherever_they_are(tmp_path: Path) -> N
 
 def test_an_array_given_without_a_path_is_stored_beside_the_recipe(tmp_path: Path) -> None:
     mask = np.eye(8, 9) > 0
-    recipe = Recipe(
-        geometry=GEOMETRY, binning=Radial(bins=10), corrections=Corrections(mask=mask)
-    )
+    recipe = Recipe(geometry=GEOMETRY, binning=Radial(bins=10), corrections=Corrections(mask=mask))
     with pytest.raises(RecipeError, match="no path is recorded"):
         recipe_from_json(recipe.to_json())
     kept = recipe.with_stored_arrays(tmp_path)
