@@ -11,6 +11,7 @@ from pyFAI.containers import ErrorModel
 from pyFAI.detectors import Detector as PyfaiDetector
 from pyFAI.ext.splitBBoxCSR import HistoBBox1d, HistoBBox2d
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
 from ringline.processing import Cake, Detector, Geometry, Recipe
 
 Floats = NDArray[np.float64]

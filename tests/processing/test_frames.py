@@ -12,6 +12,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from ringline.processing import FrameError, open_frames
 
 STACK = np.random.default_rng(1).poisson(9, (5, 12, 14)).astype(np.uint16)
@@ -46,7 +47,9 @@ def test_a_file_written_by_another_process_is_read_while_it_grows(tmp_path: Path
         """
         import sys, h5py, numpy as np
         with h5py.File(sys.argv[1], "w", libver="latest") as file:
-            data = file.create_dataset("data", (0, 6, 7), "u2", maxshape=(None, 6, 7), chunks=(1, 6, 7))
+            data = file.create_dataset(
+                "data", (0, 6, 7), "u2", maxshape=(None, 6, 7), chunks=(1, 6, 7)
+            )
             file.swmr_mode = True
             for index, line in enumerate(sys.stdin):
                 data.resize(index + 1, axis=0)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
 from ringline.processing import (
     Detector,
     Geometry,

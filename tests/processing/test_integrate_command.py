@@ -9,6 +9,7 @@ import fabio
 import h5py
 import numpy as np
 import pytest
+
 from ringline.processing import (
     Corrections,
     Radial,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyFAI.io.ponifile import PoniFile
+
 from ringline.processing import Geometry, RecipeError, detector_named, read_poni, write_poni
 
 VERSION_1 = """# Calibration done at Fri Feb 27 13:52:42 2015

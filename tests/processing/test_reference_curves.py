@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from ringline.processing import Corrections, Radial, Recipe, open_frames, read_poni, reduction_for
 
 

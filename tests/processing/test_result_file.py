@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from ringline.processing import (
     Cake,
     Detector,
