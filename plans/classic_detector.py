@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from event_model import compose_resource
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from ringline.plans.exposures import Exposures
 from ringline.plans.frame_file import IMAGES
 from ringline.plans.scene import NOMINAL_MONITOR
 from ringline.plans.streaming import DEFAULT_EXPOSURE
+from ringline.processing import open_frames
 
 SPEC = "AD_HDF5_SWMR"
 """The name under which Tiled knows a growing area-detector file."""
@@ -128,25 +128,24 @@ class GrowingHDF5Handler:
     specs = frozenset({SPEC})
 
     def __init__(self, path: str, frame_per_point: int = 1, dataset: str = IMAGES) -> None:
-        self._file = h5py.File(path, "r", swmr=True)
-        self._dataset = self._file[dataset]
-        self._frames = frame_per_point
+        self._path = path
+        self._frames = open_frames(Path(path), dataset)
+        self._per_point = frame_per_point
 
     def __call__(self, *, point_number: int) -> NDArray[np.generic]:
         """Frames of one point, shape (frames, slow, fast)."""
-        self._dataset.id.refresh()
-        start, stop = point_number * self._frames, (point_number + 1) * self._frames
-        if stop > len(self._dataset):
+        start, stop = point_number * self._per_point, (point_number + 1) * self._per_point
+        count = self._frames.frame_count()
+        if stop > count:
             # An OSError makes event-model's Filler try again a little later.
             raise OSError(
-                f"{self._file.filename}: frame {stop - 1} is not there yet, "
-                f"the file holds {len(self._dataset)}"
+                f"{self._path}: frame {stop - 1} is not there yet, the file holds {count}"
             )
-        return np.asarray(self._dataset[start:stop])
+        return np.asarray(self._frames.read(start, stop))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._frames.close()
 
 
 HANDLERS = {SPEC: GrowingHDF5Handler}

@@ -27,6 +27,8 @@ POOL_PIXELS = 2**24
 """Pixels drawn for a pool: 64 frames of 512 x 512."""
 SMALLEST_POOL, LARGEST_POOL = 6, 64
 GOLDEN = 0.6180339887498949
+SPREAD = 3.0
+"""Neighbours in the pool among which the frames of one moment are spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class SimulatedExposures:
         self.evolution = max(1, evolution)
         self._dtype = np.dtype(dtype)
         slow, fast = scene.geometry.detector.known_shape
-        self._pool_size = int(np.clip(POOL_PIXELS // (slow * fast), SMALLEST_POOL, LARGEST_POOL))
+        frames = int(np.clip(POOL_PIXELS // (slow * fast), SMALLEST_POOL, LARGEST_POOL))
+        self._pool_size = frames - frames % 2
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -127,15 +130,16 @@ class SimulatedExposures:
         """Frame ``index``.
 
         A frame comes from near its place in the evolution, spread by the golden ratio over a few
-        neighbours, so that noise does not repeat from one frame to the next.
+        neighbours; even and odd frames come from different ones, so that noise does not repeat
+        from one frame to the next.
         """
         size = len(self.pool)
         first, last = self.scene.fractions
         spread = index * GOLDEN % 1.0
-        if first == last:
-            return self.pool[int(spread * size)]
-        place = min(index / self.evolution, 1.0) * size + 3.0 * spread - 1.5
-        return self.pool[int(np.clip(place, 0, size - 1))]
+        along = min(index / self.evolution, 1.0)
+        width = size if first == last else SPREAD
+        place = min(int(along * (size - width) + width * spread), size - 1)
+        return self.pool[place - place % 2 + index % 2]
 
     def _draw(self, place: int) -> Exposure:
         random = np.random.Generator(np.random.SFC64([self.scene.seed, 2, place]))

@@ -76,6 +76,7 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
         self.up_to_date = True
         """Whether the last trigger found everything reduced."""
         self._last: dict[str, Reading[Any]] = {}
+        self._lengths: dict[str, int] = {}
         super().__init__(trl=trl, support_events=True, auto_fill_signals=False, name=name)
 
     @property
@@ -128,7 +129,10 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
     async def describe(self) -> dict[str, DataKey]:
         """Keys of :meth:`read`; the curve's length is that of the recipe in force now."""
         values = await asyncio.to_thread(self._server.values)
+        self._lengths.clear()
         self._remember(values)
+        curves = {name: reading["value"] for name, reading in self._last.items()}
+        self._lengths = {k: len(v) for k, v in curves.items() if isinstance(v, np.ndarray)}
         return {
             self._key(name): _data_key(f"{self._server.trl}/{name}", reading["value"])
             for name, reading in self._readings().items()
@@ -178,14 +182,19 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
         return f"{self.name}-{name}"
 
     def _remember(self, values: dict[str, Any] | None) -> None:
-        if values is None:
-            return
         now = time.time()
-        for name, value in values.items():
-            known = self._last.get(name)
-            if known is not None and np.shape(value) != np.shape(known["value"]):
-                _log.warning("%s: the length of %s changed", self._server.trl, name)
-            self._last[name] = Reading(value=value, timestamp=now)
+        for name, value in (values or {}).items():
+            self._last[name] = Reading(value=self._as_described(name, value), timestamp=now)
+
+    def _as_described(self, name: str, value: Any) -> Any:
+        """``value``, or NaN where a recipe changed within a run made a curve of another length.
+
+        A stream has one shape; the reduced run, which opens a new stream, holds the curve.
+        """
+        length = self._lengths.get(name)
+        if not isinstance(value, np.ndarray) or length in (None, len(value)):
+            return value
+        return np.full(length, np.nan)
 
     def _readings(self) -> dict[str, Reading[Any]]:
         truth: Reading[Any] = Reading(value=self.up_to_date, timestamp=time.time())
