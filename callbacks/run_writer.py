@@ -117,7 +117,7 @@ class LiveRunWriter(_RunWriter):  # type: ignore[misc]
 
     @staticmethod
     def _children(node: Any) -> set[str]:
-        return set(node.base.keys())
+        return set(getattr(node, "base", node).keys())
 
 
 def run_writer(

@@ -51,10 +51,12 @@ class Worker(Generic[Item]):
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> None:
-        """Hand over an item; ignored after :meth:`close`."""
+    def put(self, item: Item, *, barrier: bool = False) -> None:
+        """Hand over an item; ignored after :meth:`close`. Nothing merges across a barrier."""
         with self._changed:
             self._changed.wait_for(self._has_room)
+            if barrier:
+                self._latest.clear()
             if self._closing or self._merged(item):
                 return
             self._waiting.append(item)

@@ -1,0 +1,228 @@
+"""The documents of a reduced run, as plain functions."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ringline.callbacks.uris import uri_of_path
+from ringline.processing import Recipe, Reduction, ResultColumn
+
+Documents = list[tuple[str, dict[str, Any]]]
+
+OBJECT = "ringline"
+"""Name of the object to which all data keys belong."""
+
+_NAMESPACE = uuid.UUID("6f1d2f0e-8a0c-5a70-9a58-6d1b5c7f1f6e")
+_TECHNICAL = frozenset(
+    {"uid", "time", "hints", "versions", "purpose", "plan_args", "num_points", "num_intervals"}
+    | {"plan_pattern", "plan_pattern_args", "plan_pattern_module", "shape", "extents", "snaking"}
+)
+_SCALARS: dict[str, tuple[str, str]] = {
+    "frame_index": ("integer", "<i8"),
+    "raw_seq_num": ("integer", "<i8"),
+    "monitor": ("number", "<f8"),
+    "epoch": ("string", "<U64"),
+    "frames": ("integer", "<i8"),
+    "first_frame": ("integer", "<i8"),
+    "last_frame": ("integer", "<i8"),
+}
+FRAME_SCALARS = ("frame_index", "raw_seq_num", "monitor", "epoch")
+TOTAL_SCALARS = ("frames", "first_frame", "last_frame", "epoch")
+
+
+def reduced_uid(raw_uid: str, data_key: str) -> str:
+    """Return the one uid that the reduction of a detector of a raw run has in the service way."""
+    return str(uuid.uuid5(_NAMESPACE, f"{raw_uid}/{data_key}"))
+
+
+def uid_within(run: str, *parts: object) -> str:
+    """Return a uid that is the same whenever the same document is made again."""
+    return str(uuid.uuid5(uuid.UUID(run), "/".join(str(part) for part in parts)))
+
+
+def start_document(
+    uid: str, raw_start: Mapping[str, Any], data_key: str, recipe: Recipe | None, engine: str
+) -> dict[str, Any]:
+    """Return the start: what was reduced, by what, and whose it is."""
+    arrays = {} if recipe is None else recipe.corrections.arrays()
+    return {
+        **{key: value for key, value in raw_start.items() if key not in _TECHNICAL},
+        "uid": uid,
+        "time": time.time(),
+        "purpose": "reduction",
+        "original_run_uid": raw_start["uid"],
+        "detector": data_key,
+        # As text: a store may clamp integers, drop digits or turn NaN into nothing.
+        "recipe": "" if recipe is None else recipe.to_json(),
+        "recipe_digest": "" if recipe is None else recipe.digest,
+        "inputs": [
+            {"name": name, "path": array.path or "", "sha256": array.sha256}
+            for name, array in arrays.items()
+        ],
+        "engine": engine,
+        "ringline_version": version("ringline"),
+        "software": {
+            **{name: version(name) for name in ("ringline", "numpy", "h5py")},
+            "python": platform.python_version(),
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFiles:
+    """A stream of a reduced run and the result file that holds its arrays."""
+
+    run: str
+    stream: str
+    number: int
+    """Of the file in the run."""
+    path: Path
+    columns: Mapping[str, ResultColumn]
+    """The arrays in the file, by data key."""
+    scalars: Sequence[str]
+    """What is inside events."""
+
+    @property
+    def descriptor(self) -> str:
+        """Uid of the descriptor: each file, made by one recipe, has its own."""
+        return uid_within(self.run, self.stream, self.number)
+
+    def resource(self, key: str) -> str:
+        """Uid of the stream resource of a data key."""
+        return uid_within(self.run, self.stream, self.number, key)
+
+    def opening(self, reduction: Reduction) -> Documents:
+        """Return descriptor and stream resources."""
+        descriptor = {
+            "uid": self.descriptor,
+            "time": time.time(),
+            "run_start": self.run,
+            "name": self.stream,
+            "data_keys": {
+                **{key: _array_key(column) for key, column in self.columns.items()},
+                **{key: _scalar_key(key) for key in self.scalars},
+            },
+            "object_keys": {OBJECT: [*self.columns, *self.scalars]},
+            "configuration": {OBJECT: _configuration(reduction)},
+            "hints": {OBJECT: {"fields": ["intensity"]}},
+        }
+        resources = [
+            {
+                "uid": self.resource(key),
+                "run_start": self.run,
+                "data_key": key,
+                "mimetype": "application/x-hdf5",
+                "uri": uri_of_path(self.path),
+                "parameters": {
+                    "dataset": column.dataset,
+                    "swmr": True,
+                    # As its writer opens it: one process cannot open a file in two ways.
+                    "locking": False,
+                    "chunk_shape": list(column.chunk),
+                },
+            }
+            for key, column in self.columns.items()
+        ]
+        return [("descriptor", descriptor), *(("stream_resource", doc) for doc in resources)]
+
+    def rows(
+        self, row: int, seq_num: int, scalars: Mapping[str, list[Any]], times: list[float]
+    ) -> Documents:
+        """Return the documents of new rows, of which `row` is the first in the file."""
+        count = len(times)
+        data = [
+            {
+                "uid": uid_within(self.run, self.stream, self.number, key, row),
+                "stream_resource": self.resource(key),
+                "descriptor": self.descriptor,
+                "indices": {"start": row, "stop": row + count},
+                "seq_nums": {"start": seq_num, "stop": seq_num + count},
+            }
+            for key in self.columns
+        ]
+        numbers = list(range(seq_num, seq_num + count))
+        page = {
+            "uid": [uid_within(self.run, self.stream, "event", number) for number in numbers],
+            "descriptor": self.descriptor,
+            "time": times,
+            "seq_num": numbers,
+            "data": dict(scalars),
+            "timestamps": dict.fromkeys(scalars, times),
+            "filled": {},
+        }
+        return [*(("stream_datum", doc) for doc in data), ("event_page", page)]
+
+
+def stop_document(
+    run: str, raw_stop: Mapping[str, Any], events: Mapping[str, int], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the stop: how the raw run ended, and the accounts."""
+    return {
+        "uid": uid_within(run, "stop"),
+        "time": time.time(),
+        "run_start": run,
+        "exit_status": raw_stop.get("exit_status", "success"),
+        "reason": raw_stop.get("reason", ""),
+        "num_events": dict(events),
+        **more,
+    }
+
+
+def _array_key(column: ResultColumn) -> dict[str, Any]:
+    return {
+        "source": OBJECT,
+        "dtype": "array",
+        "dtype_numpy": column.dtype,
+        "shape": list(column.row_shape),
+        "dims": ["azimuth", "radial"] if len(column.row_shape) == 2 else ["radial"],
+        "external": "STREAM:",
+        "object_name": OBJECT,
+    }
+
+
+def _scalar_key(name: str) -> dict[str, Any]:
+    dtype, dtype_numpy = _SCALARS[name]
+    return {
+        "source": OBJECT,
+        "dtype": dtype,
+        "dtype_numpy": dtype_numpy,
+        "shape": [],
+        "object_name": OBJECT,
+    }
+
+
+def _configuration(reduction: Reduction) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "radial": reduction.axis.tolist(),
+        "unit": reduction.recipe.binning.unit,
+        "recipe_digest": reduction.recipe.digest,
+        "recipe": reduction.recipe.to_json(),
+        "engine": reduction.engine,
+    }
+    if reduction.azimuth is not None:
+        data["azimuth"] = reduction.azimuth.tolist()
+    now = time.time()
+    return {
+        "data": data,
+        "timestamps": dict.fromkeys(data, now),
+        "data_keys": {key: _configured_key(value) for key, value in data.items()},
+    }
+
+
+def _configured_key(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"source": OBJECT, "dtype": "array", "shape": [len(value)], "dtype_numpy": "<f8"}
+    return {"source": OBJECT, "dtype": "string", "shape": []}
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return None for NaN, which JSON does not know."""
+    return None if math.isnan(value) else value

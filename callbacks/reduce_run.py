@@ -1,0 +1,323 @@
+"""Frames of one detector of one raw run become one reduced run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ringline.callbacks.derived import DerivedRun, Loss, Outcome, Output, Row
+from ringline.callbacks.frames import (
+    FrameRange,
+    InEvents,
+    Location,
+    Lost,
+    MonitorInFile,
+    NoRecipe,
+)
+from ringline.callbacks.ledger import LOST, Entry
+from ringline.callbacks.reading import FrameReader
+from ringline.callbacks.settings import Accounts, ReductionSettings, Result
+from ringline.processing import (
+    Frame,
+    FrameError,
+    Profile,
+    Recipe,
+    RecipeError,
+    Reduction,
+    Sums,
+    reduction_for,
+)
+from ringline.processing.types import ImageArray
+
+_ENOUGH_FAILURES = 10
+"""Before the end of a run, fewer do not make a fraction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all runs of a callback share."""
+
+    settings: ReductionSettings
+    reader: FrameReader
+    report: Callable[[BaseException], None]
+    """Takes a bug."""
+
+
+class RunReducer:
+    """Reduces ranges of frames in order and keeps the books.
+
+    Input trouble costs a frame, never the run. Anything else is a bug: reported, and the frame
+    is accounted for all the same.
+    """
+
+    def __init__(self, derived: DerivedRun, shared: Surroundings) -> None:
+        self.derived, self._shared = derived, shared
+        self._seen = 0
+        self._locations: dict[str, Location] = {}
+        self._reductions: dict[str, Reduction] = {}
+        self._current: dict[str, Output] = {}
+        """By stream of the raw run."""
+        self._sums: dict[int, Sums] = {}
+        """Of all frames so far, by number of the output."""
+        self._sums_complete = True
+        self._target: Output | None = None
+        self._outcomes: list[Outcome] = []
+        """What is to be committed; curves among them go to the target."""
+        self._resumed: Counter[Entry] = Counter()
+        self._complained = False
+
+    def resume(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Go on where a killed process stopped: its frames are not reduced again."""
+        self.derived.resume(records, self._shared.settings.engine)
+        for ledger in self.derived.ledgers.values():
+            self._resumed.update(replace(entry, output=LOST) for entry in ledger)
+        for output in self.derived.outputs:
+            self._current[output.raw_stream] = output
+            self._reductions[output.recipe.digest] = output.reduction
+        self._sums_complete = not self.derived.outputs
+
+    def announce(self, frames: int) -> None:
+        """Count frames that exist and are still to come here."""
+        self._seen += frames
+
+    @property
+    def accounts(self) -> Accounts:
+        """Where the frames went so far."""
+        return self.derived.accounts(self._seen)
+
+    def take(self, ranges: Sequence[FrameRange]) -> None:
+        """Reduce frames."""
+        for frames in ranges:
+            self._locations[frames.location.resource] = frames.location
+            position = frames.start
+            while position < frames.stop:
+                stop = min(position + self._shared.settings.block, frames.stop)
+                position = self._reduce_block(frames, position, stop)
+        self._commit()
+
+    def stop(self, raw_stop: Mapping[str, Any]) -> None:
+        """End the reduced run, if there is one."""
+        self._commit()
+        if self.derived.started and not self.derived.stopped:
+            self._finish(raw_stop)
+        self._check_failed_fraction(at_end=True)
+        self.close()
+
+    def _finish(self, raw_stop: Mapping[str, Any]) -> None:
+        try:
+            totals, problem = self._totals()
+            self.derived.stop(raw_stop, self._seen, totals, problem)
+        except Exception as error:  # a run without its sum is still a run
+            self._shared.report(error)
+            self.derived.stop(raw_stop, self._seen, {}, f"the sum is not there: {error}")
+
+    def close(self) -> None:
+        """Let go of files; a spooled run can be resumed."""
+        self.derived.close()
+        self.derived.close_spool()
+
+    def _reduce_block(self, frames: FrameRange, start: int, stop: int) -> int:
+        """Reduce some of the frames start .. stop - 1; return the first that is left."""
+        if self._is_resumed(frames, start):
+            return start + 1
+        if isinstance(frames.recipe, NoRecipe):
+            self._lose(frames, start, frames.recipe.cause)
+            return start + 1
+        try:
+            images = self._shared.reader.read(frames.location, start, stop, frames.arrived)
+        except FrameError as error:
+            if stop - start == 1:
+                self._lose(frames, start, str(error))
+                return stop
+            position = start
+            while position < stop:  # find the bad ones
+                position = self._reduce_block(frames, position, position + 1)
+            return stop
+        monitors = self._monitors(frames, start, len(images))
+        for index, (image, monitor) in enumerate(zip(images, monitors, strict=True), start):
+            if index == start or not self._is_resumed(frames, index):
+                self._reduce(frames, index, image, monitor)
+        return start + len(images)
+
+    def _reduce(self, frames: FrameRange, index: int, image: ImageArray, monitor: float) -> None:
+        now = time.time() if frames.time is None else frames.time
+        try:
+            reduction = self._reduction(frames.recipe)
+            sums = reduction.map(Frame(image, index, monitor, now))
+            profile = reduction.finish(sums)
+            output = self._output(frames.stream, reduction, image.shape)
+        except (FrameError, RecipeError) as error:
+            self._lose(frames, index, str(error))
+        except Exception as error:
+            self._shared.report(error)
+            self._lose(frames, index, f"bug: {type(error).__name__}: {error}")
+        else:
+            row = Row(frames.stream, _entry(frames, index), profile, now, monitor)
+            self._add(output, row, sums)
+
+    def _reduction(self, recipe: Recipe | NoRecipe) -> Reduction:
+        if isinstance(recipe, NoRecipe):
+            raise RecipeError(recipe.cause)
+        if recipe.digest not in self._reductions:
+            engine = self._shared.settings.engine
+            self._reductions[recipe.digest] = reduction_for(recipe, engine)
+        return self._reductions[recipe.digest]
+
+    def _output(self, stream: str, reduction: Reduction, shape: tuple[int, ...]) -> Output:
+        current = self._current.get(stream)
+        if current is None or current.recipe.digest != reduction.recipe.digest:
+            self._commit()
+            self.derived.start(reduction.recipe, reduction.engine)
+            current = self._current[stream] = self.derived.open_output(stream, reduction, shape)
+        return current
+
+    def _add(self, output: Output, row: Row, sums: Sums) -> None:
+        if self._target is not output:
+            self._commit()
+            self._target = output
+        total = self._sums.get(output.number)
+        self._sums[output.number] = sums if total is None else total + sums
+        self._outcomes.append(row)
+        self._commit_when_full()
+
+    def _lose(self, frames: FrameRange, index: int, cause: str) -> None:
+        recipe = frames.recipe if isinstance(frames.recipe, Recipe) else None
+        self.derived.start(recipe, self._shared.settings.engine)
+        location = frames.location
+        dropped = isinstance(location, InEvents) and isinstance(location.images[index], Lost)
+        self._outcomes.append(Loss(frames.stream, _entry(frames, index), cause, dropped))
+        self._commit_when_full()
+
+    def _commit_when_full(self) -> None:
+        if len(self._outcomes) >= self._shared.settings.block:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Store what is reduced, account for it, and show the newest curve."""
+        outcomes, self._outcomes = self._outcomes, []
+        if not outcomes:
+            return
+        try:
+            self.derived.commit(self._target, outcomes)
+        except Exception as error:
+            self._shared.report(error)
+            self._give_up_output(error, outcomes)
+        else:
+            self._show(outcomes)
+        self._check_failed_fraction()
+
+    def _give_up_output(self, error: Exception, outcomes: Sequence[Outcome]) -> None:
+        """Account for frames whose curves could not be stored; later ones get a new file."""
+        cause = f"the curve could not be stored: {error}"
+        losses = [
+            Loss(outcome.stream, outcome.entry, cause) if isinstance(outcome, Row) else outcome
+            for outcome in outcomes
+        ]
+        if (output := self._target) is not None:
+            self.derived.abandon(output)
+            self._current.pop(output.raw_stream, None)
+            self._target = None
+        self.derived.commit(None, losses)
+        self._sums_complete = False
+
+    def _show(self, outcomes: Sequence[Outcome]) -> None:
+        rows = [outcome for outcome in outcomes if isinstance(outcome, Row)]
+        show = self._shared.settings.on_result
+        if show is None or not rows:
+            return
+        last, origin = rows[-1], self.derived.origin
+        try:
+            show(
+                Result(
+                    profile=last.profile,
+                    frame_index=last.entry.index,
+                    raw_seq_num=last.entry.seq_num,
+                    epoch=last.profile.recipe_digest,
+                    raw_uid=origin.raw_start["uid"],
+                    reduced_uid=origin.uid,
+                    data_key=origin.data_key,
+                    stream=last.stream,
+                    monitor=last.monitor,
+                    timestamp_written=time.time(),
+                    accounts=self.accounts,
+                )
+            )
+        except Exception as error:
+            self._shared.report(error)
+
+    def _check_failed_fraction(self, *, at_end: bool = False) -> None:
+        bound, accounts = self._shared.settings.failed_fraction, self.accounts
+        enough = at_end or accounts.failed >= _ENOUGH_FAILURES
+        if bound is None or self._complained or not enough:
+            return
+        if accounts.failed > bound * accounts.seen:
+            self._complained = True
+            worst = max(accounts.causes, key=lambda cause: accounts.causes[cause])
+            self._shared.report(
+                FrameError(
+                    f"{accounts.failed} of {accounts.seen} frames failed, "
+                    f"more than the fraction {bound} that is set; most of them: {worst}"
+                )
+            )
+
+    def _is_resumed(self, frames: FrameRange, index: int) -> bool:
+        """Whether a process before this one has accounted for the frame."""
+        if not self._resumed:
+            return False
+        entry = _entry(frames, index)
+        if self._resumed[entry] <= 0:
+            return False
+        self._resumed[entry] -= 1
+        return True
+
+    def _monitors(self, frames: FrameRange, start: int, count: int) -> list[float]:
+        """Return the monitor of each frame."""
+        if not isinstance(frames.monitor, MonitorInFile):
+            return [math.nan if frames.monitor is None else frames.monitor] * count
+        first = (start - frames.start) // frames.per_event
+        last = (start + count - 1 - frames.start) // frames.per_event
+        source = MonitorInFile(frames.monitor.location, frames.monitor.start + first)
+        values = self._shared.reader.monitors(source, last - first + 1, frames.arrived)
+        events = range(start - frames.start, start - frames.start + count)
+        return [values[offset // frames.per_event - first] for offset in events]
+
+    def _totals(self) -> tuple[dict[int, Profile], str | None]:
+        """Return the sums of the scan, and why they are not complete."""
+        ledgers = self.derived.ledgers.values()
+        problem = None
+        if not self._sums_complete or any(ledger.rewound for ledger in ledgers):
+            problem = self._sum_again()
+        totals = {
+            output.number: output.reduction.finish(self._sums[output.number])
+            for output in self.derived.outputs
+            if output.number in self._sums
+        }
+        return totals, problem
+
+    def _sum_again(self) -> str | None:
+        """Add up the frames that count, in the order of their curves, from the raw files."""
+        self._sums.clear()
+        problem = None
+        reductions = {output.number: output.reduction for output in self.derived.outputs}
+        for ledger in self.derived.ledgers.values():
+            for entry in ledger.counting():
+                try:
+                    location = self._locations[entry.resource]
+                    image = self._shared.reader.read(location, entry.index, entry.index + 1, 0.0)[0]
+                    sums = reductions[entry.output].map(Frame(image, entry.index))
+                except (FrameError, KeyError) as error:
+                    problem = f"frame {entry.index} is missing in the sum: {error}"
+                    continue
+                total = self._sums.get(entry.output)
+                self._sums[entry.output] = sums if total is None else total + sums
+        return problem
+
+
+def _entry(frames: FrameRange, index: int) -> Entry:
+    passed = (index - frames.start) // frames.per_event
+    event = index // frames.per_event
+    return Entry(frames.location.resource, index, frames.seq_num + passed, event)
