@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +40,14 @@ class RecordFile:
         """Return all records."""
         with self.path.open("rb") as file:
             return [from_json(line.decode()) for line in file]
+
+    def replace(self, records: Sequence[Any]) -> None:
+        """Keep these records and no others."""
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text("".join(to_json(record) + "\n" for record in records))
+        temporary.replace(self.path)
+        self._file.close()
+        self._file = self.path.open("a+b")
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ringline.callbacks.uris import path_within
 from ringline.callbacks.workspace import Workspace
+from ringline.processing import RecipeError
 
 if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
@@ -119,13 +125,30 @@ def _serve(
     from tiled.server.app import build_app  # noqa: PLC0415
 
     _register_exporter()
+    _create_database(workspace.store_catalog)
     tree = from_uri(
         f"sqlite:///{workspace.store_catalog}",
         writable_storage=[str(workspace.store_arrays), f"sqlite:///{workspace.store_tables}"],
         readable_storage=[str(folder) for folder in folders],
-        init_if_not_exists=True,
     )
-    return from_context(opened.enter_context(Context.from_app(build_app(tree))))
+    with warnings.catch_warnings():
+        # Tiled's own choice of the client for a server in the same process.
+        warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
+        return from_context(opened.enter_context(Context.from_app(build_app(tree))))
+
+
+def _create_database(path: Path) -> None:
+    """Make the catalogue's database, whole or not at all: it takes seconds, once."""
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".store-") as folder:
+        fresh = Path(folder) / path.name
+        command = [sys.executable, "-m", "tiled", "catalog", "init", f"sqlite:///{fresh}"]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise RecipeError(f"{path}: the store cannot be made: {made.stderr.strip()[-500:]}")
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(fresh, path)
 
 
 def _register_exporter() -> None:
