@@ -1,12 +1,26 @@
 import asyncio
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from bluesky import RunEngine
 
-from ringline.plans import Scene, SimulatedDetector, SimulatedExposures, demo_scene
+from ringline.callbacks import Store, Workspace, find_reduced, open_store
+from ringline.plans import (
+    ReductionDevice,
+    Scene,
+    SimulatedDetector,
+    SimulatedExposures,
+    demo_scene,
+)
+from ringline.plans.served_system import Served, ServedSystem
+
+T = TypeVar("T")
 
 
 class Documents:
@@ -77,3 +91,84 @@ def exposures(scene: Scene) -> SimulatedExposures:
 @pytest.fixture
 def detector(tmp_path: Path, exposures: SimulatedExposures) -> SimulatedDetector:
     return SimulatedDetector(tmp_path / "raw data", exposures)
+
+
+@dataclass(frozen=True)
+class System:
+    """A running `ringline serve` with its folder."""
+
+    workspace: Workspace
+    served: Served
+
+    @property
+    def server_pid(self) -> int:
+        return int(json.loads(self.workspace.info.read_text())["server_pid"])
+
+
+@contextmanager
+def running_system(folder: Path) -> Iterator[System]:
+    workspace = Workspace(folder).create()
+    with ServedSystem(workspace) as system:
+        yield System(workspace, system.wait_until_ready())
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("served") / "a folder") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def store(system: System) -> Iterator[Store]:
+    with open_store(system.workspace) as opened:
+        yield opened
+
+
+@pytest.fixture
+def camera_detector(system: System, exposures: SimulatedExposures) -> SimulatedDetector:
+    """A detector whose frames the server may read."""
+    return SimulatedDetector(system.workspace.raw, exposures)
+
+
+@pytest.fixture
+def reduction(
+    engine: RunEngine, system: System, camera_detector: SimulatedDetector
+) -> Iterator[ReductionDevice]:
+    device = connected(engine, system)
+    settings = settings_for(camera_detector)
+    run_in(engine, device.load_poni(camera_detector.poni_file))
+    run_in(engine, device.configure(settings))
+    yield device
+    assert device.forwarder.close(), device.forwarder.last_error
+
+
+def connected(engine: RunEngine, system: System) -> ReductionDevice:
+    device = ReductionDevice(system.served.trl)
+    run_in(engine, device.connect())
+    return device
+
+
+def settings_for(detector: SimulatedDetector) -> dict[str, object]:
+    return {
+        "radial_bins": 300,
+        "azimuthal_bins": 0,
+        "radial_unit": "q_nm^-1",
+        "error_model": "poisson",
+        "mask_file": str(detector.mask_file),
+        "polarization_factor": 0.98,
+    }
+
+
+def run_in(engine: RunEngine, coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run_coroutine_threadsafe(coroutine, engine.loop).result(30)
+
+
+def finished_run(store: Store, raw_uid: str, limit: float = 30.0) -> Any:
+    """The reduced run of a raw run, once it is complete in the store."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        for run in find_reduced(store, raw_uid=raw_uid):
+            if run.metadata.get("stop"):
+                return run
+        time.sleep(0.05)
+    raise AssertionError(f"no finished reduced run of {raw_uid}")

@@ -1,0 +1,143 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import fabio.edfimage
+import matplotlib.image
+import numpy as np
+import pytest
+
+from ringline.callbacks import Workspace, find_reduced_headers, open_store
+from ringline.plans import demo_scene
+from ringline.processing import write_poni
+
+COMMAND = [sys.executable, "-m", "ringline.processing.command_line", "demo"]
+KEYS = {
+    "frames_seen",
+    "frames_reduced",
+    "frames_dropped",
+    "frames_failed",
+    "frame_rate_hz",
+    "raw_uid",
+    "reduced_uid",
+    "store",
+    "tango_host",
+    "device",
+    "picture",
+    "latency_p95_ms",
+}
+
+
+def demo(*options: object) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert result.returncode == 0, result.stderr
+    report: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return report
+
+
+def processes_on(folder: Path) -> list[str]:
+    """Command lines of processes which name the folder, or work for it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if entry.name.isdigit() and str(folder).encode() in command:
+            found.append(f"{entry.name} {command[:200]!r}")
+    return found
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_works_twice_in_a_folder_whose_name_has_a_space(tmp_path: Path) -> None:
+    folder = tmp_path / "my demo"
+    first = last_line(demo("--directory", folder, "--frames", 40, "--rate", 50, "--json"))
+    second = last_line(
+        demo("--directory", folder, "--frames", 41, "--rate", 50, "--bad-frames", 3, "--json")
+    )
+    assert first.keys() >= KEYS
+    assert (first["frames_seen"], first["frames_reduced"]) == (40, 40)
+    assert (first["frames_dropped"], first["frames_failed"]) == (0, 0)
+    assert 0 < first["latency_p95_ms"] < 5000
+    assert 20 < first["frame_rate_hz"] < 60
+    assert (second["frames_seen"], second["frames_reduced"], second["frames_failed"]) == (41, 38, 3)
+    assert sum(second["causes"].values()) == 3
+    assert matplotlib.image.imread(second["picture"]).std() > 0.1
+    assert processes_on(folder) == []
+    with open_store(Workspace(folder)) as store:
+        for report in (first, second):
+            (header,) = find_reduced_headers(store.broker(), raw_uid=report["raw_uid"])
+            assert header.start["uid"] == report["reduced_uid"]
+            assert store.raw[report["raw_uid"]].metadata["stop"]["exit_status"] == "success"
+
+
+def test_an_image_is_played_back_with_its_geometry(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).poisson(20, (96, 128)).astype(np.int32)
+    fabio.edfimage.EdfImage(data=image).write(str(tmp_path / "image.edf"))
+    write_poni(demo_scene(shape=(96, 128)).geometry, tmp_path / "image.poni")
+    options = ("--image", tmp_path / "image.edf", "--poni", tmp_path / "image.poni")
+    result = demo("--directory", tmp_path / "d", "--frames", 5, *options, "--json")
+    assert last_line(result)["frames_reduced"] == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_ended_leaves_no_process_and_says_one_line(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "ended"
+    command = [*COMMAND, "--directory", str(folder), "--frames", "5000", "--rate", "50"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list((folder / "raw").glob("*.h5")):
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == f"ringline demo: ended by {number.name}"
+    assert "Traceback" not in said
+    assert processes_on(folder) == []
+
+
+def test_services_end_when_the_demo_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    command = [*COMMAND, "--directory", str(folder), "--frames", "5000"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (folder / "ringline.json").exists():
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and processes_on(folder):
+        time.sleep(0.1)
+    assert processes_on(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--frames", 0), "--frames must be from 1 to 1000000, got 0"),
+        (("--rate", "nan"), "--rate must be > 0 and <= 1000 Hz, got nan"),
+        (("--image", "a.tif"), "--image and --poni belong together"),
+        (("--bad-frames", 300), "--bad-frames must be from 0 to 200, got 300"),
+        (("--calibrant", "AgBh"), "unknown crystal 'AgBh'"),
+        (("--directory", "/proc/none"), "/proc/none cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_one_line(
+    tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    result = demo("--directory", tmp_path, *options)
+    assert result.returncode == 2
+    assert result.stderr.startswith("ringline demo: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
