@@ -11,7 +11,9 @@ from ringline.processing.frames import Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
 from ringline.processing.poni import read_poni, write_poni
 from ringline.processing.recipe import ERROR_MODELS, SPLITTINGS, Recipe
+from ringline.processing.recipe_mapping import detector_to_mapping
 from ringline.processing.recipe_reading import (
+    detector_from_mapping,
     read_recipe,
     recipe_from_json,
     recipe_from_mapping,
@@ -47,8 +49,10 @@ __all__ = [
     "ResultFile",
     "ResultRow",
     "Sums",
+    "detector_from_mapping",
     "detector_named",
     "detector_names",
+    "detector_to_mapping",
     "open_frames",
     "output_shape",
     "pixel_arrays",

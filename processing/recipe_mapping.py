@@ -37,6 +37,11 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
     }
 
 
+def detector_to_mapping(detector: Detector) -> dict[str, Mapped]:
+    """Plain values of a detector; ``detector_from_mapping`` reads them back."""
+    return _plain(detector)
+
+
 def _plain(value: Geometry | Detector | ModuleGrid | Binning | Corrections) -> dict[str, Mapped]:
     plain: dict[str, Mapped] = {}
     for field in fields(value):

@@ -76,15 +76,20 @@ def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     replace_text(file, tomli_w.dumps(kept.to_mapping()))
 
 
+def detector_from_mapping(mapping: Plain) -> Detector:
+    """The detector that ``detector_to_mapping`` gave; RecipeError as ``recipe_from_mapping``."""
+    values = {**mapping}
+    if values.get("shape") is not None:
+        values["shape"] = _pair("shape", values["shape"])
+    if values.get("modules") is not None:
+        grid = {name: _pair(name, pair) for name, pair in _section(values, "modules").items()}
+        values["modules"] = _construct(ModuleGrid, "modules", grid)
+    return _construct(Detector, "detector", values)
+
+
 def _geometry(mapping: Plain) -> Geometry:
-    detector = {**_section(mapping, "detector")}
-    if detector.get("shape") is not None:
-        detector["shape"] = _pair("shape", detector["shape"])
-    if detector.get("modules") is not None:
-        grid = {name: _pair(name, pair) for name, pair in _section(detector, "modules").items()}
-        detector["modules"] = _construct(ModuleGrid, "modules", grid)
-    parsed = _construct(Detector, "detector", detector)
-    return _construct(Geometry, "geometry", {**mapping, "detector": parsed})
+    detector = detector_from_mapping(_section(mapping, "detector"))
+    return _construct(Geometry, "geometry", {**mapping, "detector": detector})
 
 
 def _binning(mapping: Plain) -> Binning:
