@@ -15,7 +15,7 @@ from tango.server import Device, command, device_property
 from ringline.device_servers.attributes import on_wire, reading_attribute, setting_attribute
 from ringline.device_servers.chain import Options
 from ringline.device_servers.condition import Facts
-from ringline.device_servers.errors import REFUSALS, reason_of
+from ringline.device_servers.errors import REFUSALS, BusyError, reason_of
 from ringline.device_servers.memory import Memory
 from ringline.device_servers.publisher import Publisher
 from ringline.device_servers.readings import READINGS, Curve, Readings
@@ -214,7 +214,7 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
     )  # fmt: skip
     def Consume(self, batch: str) -> str:
         """Take documents of a Bluesky run; they are on disk when this returns."""
-        with self._refusals(quiet=True):
+        with self._refusals(shown=False):
             return self._service.consume(batch)
 
     # helpers
@@ -229,11 +229,11 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
         )
 
     @contextmanager
-    def _refusals(self, *, quiet: bool = False) -> Iterator[None]:
+    def _refusals(self, *, shown: bool = True) -> Iterator[None]:
         try:
             yield
         except REFUSALS as error:
-            if not quiet:
+            if shown and not isinstance(error, BusyError):
                 self._service.remember_error(str(error))
             Except.throw_exception(reason_of(error), str(error), self.get_name())
 

@@ -161,8 +161,6 @@ class Service:
         recipe, engine = self._facts.readings.recipe, self.settings.engine
         try:
             self._chain = Chain(self._options, recipe, engine, self._on_result)
-        except NotImplementedError:
-            _log.warning("documents cannot be consumed yet")
         except (RecipeError, OSError) as error:
             self._know(failure=str(error))
         self._know(opening=False)

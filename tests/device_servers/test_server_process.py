@@ -1,0 +1,163 @@
+"""The process RinglineDS: how it starts, where it finds its device, how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tango
+
+from tests.device_servers.conftest import RECIPE, Server, wait_for
+
+RINGLINE_DS = [sys.executable, "-m", "ringline.device_servers.server"]
+ENDPOINT = ["-ORBendPoint", "giop:tcp:127.0.0.1:0"]
+
+
+def outcome(
+    arguments: list[str], tango_host: str | None, **more: object
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "TANGO_HOST"}
+    if tango_host is not None:
+        environment["TANGO_HOST"] = tango_host
+    return subprocess.run(
+        [*RINGLINE_DS, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_instance_that_is_not_registered_is_refused_with_the_cure(tango_host: str) -> None:
+    done = outcome(["nobody", *ENDPOINT], tango_host)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "'nobody' is not registered" in done.stderr
+    assert "tango_admin --add-server RinglineDS/nobody AzimuthalReducer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tango_host", "words"),
+    [
+        ("127.0.0.1:1", "no Tango database answers at 127.0.0.1:1"),
+        ("somewhere", "TANGO_HOST must be host:port, got 'somewhere'"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_one_line(tango_host: str, words: str) -> None:
+    done = outcome(["1"], tango_host)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_signal_that_the_parent_blocked_still_stops_the_server(
+    new_server: Callable[[], Server],
+) -> None:
+    """The Starter's children inherit a mask in which SIGTERM is blocked."""
+    server = new_server()
+    signals = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        server.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process = server.processes[-1]
+    os.kill(process.pid, signal.SIGTERM)
+    began = time.monotonic()
+    wait_for(lambda: process.exit_code is not None, "the end")
+    assert process.exit_code == 0
+    assert time.monotonic() - began < 5
+
+
+def test_a_folder_that_cannot_be_written_is_fault_and_init_recovers(
+    new_server: Callable[[], Server], tmp_path: Path
+) -> None:
+    """An exception in init_device would end the server, and its other devices with it."""
+    server = new_server()
+    blocked = tmp_path / "a file"
+    blocked.touch()
+    properties = {"directory": [str(blocked / "inside")]}
+    server.database.put_device_property(server.registration.device, properties)
+    proxy = server.start()
+    assert proxy.state() == tango.DevState.FAULT
+    assert str(blocked) in proxy.status()
+    assert "then call Init" in proxy.status()
+    with pytest.raises(tango.DevFailed) as refusal:
+        proxy.Arm()
+    assert refusal.value.args[0].reason == "Ringline_NotReady"
+    right = {"directory": [str(server.registration.directory)]}
+    server.database.put_device_property(server.registration.device, right)
+    proxy.Init()
+    wait_for(lambda: proxy.state() == tango.DevState.STANDBY, proxy.status())
+    assert "not configured: call LoadPoni, or set distance, wavelength, detector" in proxy.status()
+    for command, argument in (("Arm", None), ("Consume", "{}"), ("Integrate", "/x")):
+        with pytest.raises(tango.DevFailed) as refusal:
+            proxy.command_inout(command, argument)
+        assert refusal.value.args[0].reason in ("Ringline_NotReady", "Ringline_BadInput")
+
+
+@pytest.fixture
+def without_database(empty_store: Path, tmp_path: Path):  # noqa: ANN201
+    """Starts RinglineDS without a database; gives the device."""
+    import shutil
+
+    from ringline.device_servers.process import Child
+
+    children: list[Child] = []
+    folder = shutil.copytree(empty_store, tmp_path / "work")
+
+    def start(port: int, *options: str) -> tango.DeviceProxy:
+        endpoint = ["-ORBendPoint", f"giop:tcp:127.0.0.1:{port}"]
+        environment = {"RINGLINE_DIRECTORY": str(folder), "TANGO_HOST": ""}
+        arguments = [*RINGLINE_DS, "quick", *options, *endpoint]
+        children.append(Child(arguments, tmp_path / "log", environment))
+        trl = f"tango://127.0.0.1:{port}/quick/look/1#dbase=no"
+
+        def answers() -> bool:
+            assert children[-1].exit_code is None, children[-1].said()
+            try:
+                return bool(tango.DeviceProxy(trl).state() != tango.DevState.INIT)
+            except tango.DevFailed:
+                return False
+
+        wait_for(answers, "the device")
+        return tango.DeviceProxy(trl)
+
+    start.stop = lambda: children[-1].stop()  # type: ignore[attr-defined]
+    yield start
+    for child in children:
+        child.stop()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_it_runs_without_a_database_for_a_quick_look(without_database) -> None:  # noqa: ANN001
+    proxy = without_database(free_port(), "-nodb", "-dlist", "quick/look/1")
+    assert proxy.state() == tango.DevState.STANDBY
+    proxy.Configure(json.dumps({"recipe": RECIPE}))
+    assert proxy.read_attribute("distance").w_value == 0.1
+    wait_for(lambda: proxy.state() == tango.DevState.ON, "ON")
+
+
+def test_it_keeps_settings_in_a_file_of_properties(without_database, tmp_path: Path) -> None:  # noqa: ANN001
+    file = tmp_path / "properties.txt"
+    file.write_text('RinglineDS/quick/DEVICE/AzimuthalReducer: "quick/look/1"\n')
+    port = free_port()
+    proxy = without_database(port, f"-file={file}")
+    proxy.Configure(json.dumps({"recipe": RECIPE}))
+    without_database.stop()
+    proxy = without_database(port, f"-file={file}")
+    assert proxy.distance == 0.1
+    assert json.loads(proxy.recipe)["binning"]["bins"] == 64

@@ -1,0 +1,240 @@
+"""Settings as one frozen value, without Tango."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ringline.device_servers.kinds import Choice
+from ringline.device_servers.settings import (
+    SETTINGS,
+    Settings,
+    configured,
+    configured_by_json,
+    detector_from_text,
+    detector_to_text,
+)
+from ringline.processing import (
+    ERROR_MODELS,
+    SPLITTINGS,
+    UNITS,
+    Cake,
+    Corrections,
+    Detector,
+    Geometry,
+    Radial,
+    Recipe,
+    RecipeError,
+    detector_named,
+    read_poni,
+    write_poni,
+)
+
+LENGTHS = st.floats(-10, 10)
+ANGLES = st.floats(-3, 3)
+GEOMETRIES = st.builds(
+    Geometry,
+    distance=st.floats(1e-3, 100),
+    poni1=LENGTHS,
+    poni2=LENGTHS,
+    rot1=ANGLES,
+    rot2=ANGLES,
+    rot3=ANGLES,
+    wavelength=st.floats(1e-12, 1e-8),
+    detector=st.sampled_from(
+        [
+            detector_named("Pilatus1M"),
+            replace(detector_named("Eiger4M"), orientation=2),
+            Detector(pixel1=1e-4, pixel2=2e-4),
+            Detector(pixel1=1e-4, pixel2=2e-4, shape=(30, 40), orientation=1),
+        ]
+    ),
+)
+RANGES = st.none() | st.tuples(st.floats(0, 1), st.floats(2, 5))
+AXES = (st.sampled_from(sorted(UNITS)), RANGES, RANGES)
+RECIPES = st.builds(
+    Recipe,
+    geometry=GEOMETRIES,
+    binning=st.builds(Radial, st.integers(1, 5000), *AXES)
+    | st.builds(Cake, st.integers(1, 5000), st.integers(1, 720), *AXES),
+    splitting=st.sampled_from(SPLITTINGS),
+    error_model=st.sampled_from(ERROR_MODELS),
+    corrections=st.builds(
+        Corrections, polarization=st.none() | st.floats(-1, 1), solid_angle=st.booleans()
+    ),
+)
+
+
+@given(recipe=RECIPES)
+def test_settings_of_a_recipe_make_the_same_recipe(recipe: Recipe) -> None:
+    assert Settings().with_recipe(recipe).recipe().digest == recipe.digest
+
+
+@given(recipe=RECIPES)
+def test_settings_come_back_from_the_database_to_the_last_digit(recipe: Recipe) -> None:
+    settings = Settings().with_recipe(recipe)
+    restored = Settings()
+    for setting in SETTINGS.values():
+        if setting.memorized:
+            restored = setting.from_text(restored, setting.to_text(settings))
+    assert restored == settings
+
+
+@given(wavelength=st.decimals("0.01", "10", places=8))
+def test_a_wavelength_in_angstrom_is_that_of_a_poni_file_in_metres(wavelength: object) -> None:
+    settings = SETTINGS["wavelength"].changed(Settings(), float(f"{wavelength}"))
+    assert settings.wavelength == float(f"{wavelength}e-10")
+
+
+def test_energy_and_wavelength_are_two_views_of_one_setting() -> None:
+    settings = SETTINGS["energy"].changed(Settings(), 12.398419843320026)
+    assert SETTINGS["wavelength"].value(settings) == pytest.approx(1.0, rel=1e-15)
+    assert SETTINGS["energy"].value(settings) == pytest.approx(12.398419843320026, rel=1e-15)
+
+
+def test_every_field_is_a_setting_and_every_setting_says_what_it_is() -> None:
+    assert {field.name for field in fields(Settings)} | {"energy"} == set(SETTINGS)
+    assert all(setting.label and setting.doc for setting in SETTINGS.values())
+
+
+def test_labels_of_choices_are_only_ever_appended() -> None:
+    """Tango memorizes a choice by its position."""
+    first = {
+        "radial_unit": ("q_nm^-1", "q_A^-1", "2th_deg", "2th_rad", "r_mm", "r_m"),
+        "splitting": ("no", "bbox"),
+        "error_model": ("none", "poisson"),
+        "engine": ("auto", "numpy"),
+    }
+    for name, labels in first.items():
+        kind = SETTINGS[name].kind
+        assert isinstance(kind, Choice)
+        assert kind.labels[: len(labels)] == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("distance", 0, "distance must be > 0 m, got 0"),
+        ("distance", float("nan"), "distance must be finite"),
+        ("wavelength", -1, "wavelength must be > 0 angstrom, got -1"),
+        ("energy", 0, "energy must be > 0 keV, got 0"),
+        ("poni1", float("inf"), "poni1 must be finite"),
+        ("poni1", "wide", "poni1 must be a number, got 'wide'"),
+        ("radial_bins", 0, "radial_bins must be a whole number >= 1, got 0"),
+        ("radial_bins", 1e9, "radial_bins must be a whole number >= 1, got 1000000000.0"),
+        ("radial_bins", 70000, "radial_bins must be at most 65536, got 70000"),
+        ("orientation", 5, "orientation must be at most 4, got 5"),
+        ("radial_unit", "q_nm", "unknown radial_unit 'q_nm': did you mean 'q_nm^-1'"),
+        ("radial_unit", 99, "radial_unit must be from 0 to 5, got 99"),
+        ("splitting", "box", "unknown splitting 'box'"),
+        ("radial_range", [3, 1], "it is empty"),
+        ("radial_range", [1, 2, 3], "radial_range must be two numbers, low and high"),
+        ("radial_range", 3, "radial_range must be two numbers"),
+        ("polarization_factor", 1.5, "polarization_factor must be from -1 to 1, got 1.5"),
+        ("solid_angle_correction", 1, "solid_angle_correction must be true or false, got 1"),
+        ("mask_file", "mask.npy", "mask_file must be an absolute path, got 'mask.npy'"),
+        ("mask_file", 3, "mask_file must be a path, got 3"),
+        ("detector", 3, "detector must be text, got 3"),
+        ("engine", "cuda", "unknown engine 'cuda'"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_name_value_and_bound(
+    name: str, value: object, words: str
+) -> None:
+    with pytest.raises(RecipeError) as refusal:
+        configured(Settings(), {name: value})
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("nothing", [[], [0, 0], np.zeros(0), np.zeros(2), None])
+def test_nothing_or_two_zeros_mean_the_whole_range(nothing: object) -> None:
+    settings = replace(Settings(), radial_range=(1.0, 2.0))
+    assert configured(settings, {"radial_range": nothing}).radial_range is None
+
+
+def test_an_unknown_setting_is_refused_with_near_names() -> None:
+    with pytest.raises(RecipeError, match="unknown setting 'radial_bin'.*'radial_bins'"):
+        configured(Settings(), {"radial_bin": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("3", "must be a JSON object, got int"),
+        ('{"recipe": 3}', "recipe must be a JSON object"),
+        ('{"energy": 12, "wavelength": 1}', "are one setting"),
+        ('{"radial_bins": NaN}', "radial_bins"),
+    ],
+)
+def test_a_malformed_configuration_is_refused(text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        configured_by_json(Settings(), text)
+
+
+def test_a_recipe_and_settings_in_one_configuration_apply_in_that_order() -> None:
+    recipe = Settings(distance=1.0, wavelength=1e-10, detector="Pilatus1M").recipe()
+    settings = configured(Settings(), {"radial_bins": 12, "recipe": recipe.to_mapping()})
+    assert settings == Settings(
+        distance=1.0, wavelength=1e-10, detector="Pilatus1M", radial_bins=12
+    )
+
+
+def test_setting_a_polarization_factor_switches_the_correction_on() -> None:
+    settings = configured(Settings(), {"polarization_factor": 0.9})
+    assert settings.polarization_correction
+    off = configured(settings, {"polarization_factor": 0.8, "polarization_correction": False})
+    assert not off.polarization_correction
+
+
+def test_settings_without_geometry_say_what_is_missing() -> None:
+    assert Settings().not_set() == ["distance", "wavelength", "detector"]
+
+
+@pytest.mark.parametrize("name", ["Pilatus1M", "Eiger2_4M"])
+def test_a_detector_of_the_table_is_shown_by_its_name(name: str) -> None:
+    assert detector_to_text(detector_named(name)) == name
+
+
+def test_a_detector_is_given_by_name_or_json_and_nothing_else() -> None:
+    shape = detector_from_text('{"pixel1": 1e-4, "pixel2": 1e-4, "shape": [3, 4]}').shape
+    assert shape == (3, 4)
+    for text, words in (
+        ("Pilatus1N", "did you mean 'Pilatus1M'"),
+        ("{", "not JSON"),
+        ('{"pixel1": 0, "pixel2": 1}', "pixel1 must be > 0 m"),
+        ('{"pixel": 1, "pixel2": 1}', "pixel"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            detector_from_text(text)
+
+
+def test_a_detector_can_be_configured_as_a_mapping() -> None:
+    section = {"pixel1": 1e-4, "pixel2": 1e-4}
+    settings = configured_by_json(Settings(), json.dumps({"detector": section}))
+    assert detector_from_text(settings.detector) == Detector(pixel1=1e-4, pixel2=1e-4)
+
+
+@given(geometry=GEOMETRIES)
+def test_a_geometry_survives_settings_and_poni_file(
+    geometry: Geometry, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "again.poni"
+    write_poni(Settings().with_geometry(geometry).geometry(), path)
+    assert read_poni(path) == geometry
+
+
+def test_files_of_arrays_are_kept_by_their_paths(tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.zeros((30, 40), dtype=bool))
+    geometry = Geometry(
+        distance=1, wavelength=1e-10, detector=Detector(pixel1=1e-4, pixel2=1e-4, shape=(30, 40))
+    )
+    corrections = Corrections(mask=str(tmp_path / "mask.npy"))
+    recipe = Recipe(geometry=geometry, binning=Radial(10), corrections=corrections)
+    settings = replace(Settings(), dark_file="/former/dark.npy").with_recipe(recipe)
+    assert (settings.mask_file, settings.dark_file) == (str(tmp_path / "mask.npy"), "")
+    assert settings.recipe().digest == recipe.digest
