@@ -48,9 +48,13 @@ class ReducerClient:
         return True
 
     def pending(self) -> int | None:
-        """Frames announced and not yet accounted for; None where it does not answer."""
+        """Frames and documents not yet accounted for; None where it does not answer.
+
+        ``lag``, not ``frames_pending``: a document that was delivered and not yet looked at may
+        announce frames.
+        """
         try:
-            return int(self._proxy(CALL_TIMEOUT_MS).read_attribute("frames_pending").value)
+            return int(self._proxy(CALL_TIMEOUT_MS).read_attribute("lag").value)
         except tango.DevFailed:
             return None
 

@@ -23,8 +23,8 @@ from ophyd_async.tango.core import TangoDevice
 from ringline.callbacks import Forwarder
 from ringline.plans.reducer_client import POLL, Readiness, ReducerClient
 
-DEAD_SERVER_WAIT = 3.5
-"""Seconds without a sign of life after which a wait gives up; with a call's own limit below 5 s."""
+DEAD_SERVER_WAIT = 4.5
+"""Seconds without a sign of life after which a wait gives up."""
 
 _log = logging.getLogger(__name__)
 
@@ -162,14 +162,15 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
     async def _catch_up(self) -> bool:
         alive = time.monotonic()
         while True:
-            pending = await asyncio.to_thread(self._open_frames)
-            now = time.monotonic()
+            patience = alive + DEAD_SERVER_WAIT - time.monotonic()
+            try:
+                pending = await asyncio.wait_for(asyncio.to_thread(self._open_frames), patience)
+            except TimeoutError:
+                return False
             if pending == 0:
                 return True
             if pending is not None:
-                alive = now
-            elif now - alive > DEAD_SERVER_WAIT:
-                return False
+                alive = time.monotonic()
             await asyncio.sleep(POLL)
 
     def _open_frames(self) -> int | None:

@@ -57,16 +57,25 @@ def documents() -> Documents:
     return Documents()
 
 
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One loop for all engines: PyTango's asyncio mode is tied to the first it meets."""
+    made = asyncio.new_event_loop()
+    yield made
+    if made.is_running():
+        made.call_soon_threadsafe(made.stop)
+        while made.is_running():
+            time.sleep(0.01)
+    made.close()
+
+
 @pytest.fixture
-def engine(documents: Documents) -> Iterator[RunEngine]:
-    made = RunEngine({}, context_managers=[])
+def engine(loop: asyncio.AbstractEventLoop, documents: Documents) -> Iterator[RunEngine]:
+    made = RunEngine({}, context_managers=[], loop=loop)
     made.subscribe(documents)
     yield made
     # An aborted plan leaves statuses waiting on the loop.
-    asyncio.run_coroutine_threadsafe(_cancel_others(), made.loop).result(10)
-    made.loop.call_soon_threadsafe(made.loop.stop)
-    made._th.join()
-    made.loop.close()
+    asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result(10)
 
 
 async def _cancel_others() -> None:

@@ -2,7 +2,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -12,6 +11,7 @@ from bluesky import RunEngine
 
 from ringline.callbacks import find_reduced, open_store, read_curves
 from ringline.plans import (
+    ReductionDevice,
     SimulatedDetector,
     SimulatedExposures,
     reduce_count,
@@ -110,15 +110,9 @@ def test_waiting_for_a_server_that_hangs_ends_within_five_seconds_and_says_so(
 
 
 def test_a_plan_is_refused_when_no_server_answers(
-    engine: RunEngine,
-    documents: Documents,
-    tmp_path: Path,
-    exposures: SimulatedExposures,
+    engine: RunEngine, documents: Documents, detector: SimulatedDetector
 ) -> None:
-    with running_system(tmp_path / "short") as system:
-        reduction = connected(engine, system)
-        detector = SimulatedDetector(system.workspace.raw, exposures)
+    reduction = ReductionDevice("tango://127.0.0.1:1/ringline/azimuthal/1")
     with pytest.raises(RecipeError, match="does not answer: start it with `ringline serve`"):
         engine(reduce_count([detector], reduction))
     assert documents.all == []
-    reduction.forwarder.close()
