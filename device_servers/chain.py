@@ -1,5 +1,6 @@
 """The store, the reduction callback and the consumer of documents, opened and closed together."""
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from ringline.callbacks import (
     open_store,
 )
 from ringline.processing import Recipe
+
+_log = logging.getLogger(__name__)
+
+_CLOSE_S = 2.0
+"""Longest wait for each part: what is left undone goes on at the next start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +71,11 @@ class Chain:
         with ExitStack() as opened:
             store = opened.enter_context(open_store(workspace, options.readable))
             self._writer = StoreWriter(store.reduced, readable=store.readable)
-            opened.callback(self._writer.close)
+            opened.callback(self._quietly, self._writer.close)
             self._callback = ReductionCallback(recipe, self._writer, settings=settings)
-            opened.callback(self._callback.close)
+            opened.callback(self._quietly, self._callback.close)
             self._consumer = Consumer(self._callback, workspace.spool, settle=self._writer.drain)
-            opened.callback(self._consumer.close)
+            opened.callback(self._quietly, self._consumer.close)
             self._opened = opened.pop_all()
 
     def consume(self, text: str) -> str:
@@ -99,6 +105,23 @@ class Chain:
         """A bug, or a store that does not take what it must: until `reset`."""
         return self._callback.error or self._writer.error
 
+    @property
+    def open_runs(self) -> tuple[str, ...]:
+        """Raw runs that are not yet reduced and stored to the end."""
+        return self._consumer.open_runs
+
+    def abandon(self, run: str) -> None:
+        """End a raw run whose stop will never come."""
+        self._consumer.abandon(run, "abandoned by the operator: its stop did not come")
+
     def close(self) -> None:
         """Close all. Runs that are open go on with the next Chain on the same folder."""
         self._opened.close()
+
+    @staticmethod
+    def _quietly(close: Callable[[float], None]) -> None:
+        try:
+            close(_CLOSE_S)
+        except Exception:
+            # What is not stored is in the spool; the parts that remain must be closed too.
+            _log.exception("not closed in order: the next start goes on from the spool")

@@ -36,6 +36,8 @@ class Facts:
     """Memorized settings that could not be restored."""
     busy: str = ""
     """What the worker does now."""
+    open_runs: tuple[str, ...] = ()
+    """Raw runs that are not yet reduced and stored to the end."""
 
 
 def condition_of(facts: Facts) -> tuple[Condition, str]:
@@ -61,8 +63,8 @@ def _findings(facts: Facts) -> Iterator[tuple[Condition, str]]:
         yield Condition.ALARM, _losses(readings.accounts)
     if facts.busy:
         yield Condition.RUNNING, facts.busy
-    if readings.lag:
-        yield Condition.RUNNING, "reducing frames"
+    if facts.open_runs:
+        yield Condition.RUNNING, f"reducing run {', '.join(uid[:8] for uid in facts.open_runs)}"
     yield Condition.ON, f"ready: {_product(facts.settings)}"
 
 

@@ -217,6 +217,12 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
         with self._refusals(shown=False):
             return self._service.consume(batch)
 
+    @command(dtype_in=str, doc_in="uid of the raw run, or its beginning")
+    def Abandon(self, uid: str) -> None:
+        """End an open run whose stop will never come, since its RunEngine is gone."""
+        with self._refusals():
+            self._service.abandon(uid)
+
     # helpers
 
     def _options(self) -> Options:

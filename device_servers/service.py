@@ -144,6 +144,15 @@ class Service:
         except ValueError as error:
             raise BadInputError(str(error)) from error
 
+    def abandon(self, uid: str) -> None:
+        """End a raw run whose stop will never come."""
+        chain = self._chain
+        found = [run for run in (chain.open_runs if chain else ()) if uid and run.startswith(uid)]
+        if chain is None or len(found) != 1:
+            known = ", ".join(chain.open_runs) if chain else ""
+            raise BadInputError(f"no single open run {uid!r}; open runs: {known or 'none'}")
+        chain.abandon(found[0])
+
     def remember_error(self, message: str) -> None:
         """Show a refusal."""
         self._show(last_error=message)
@@ -261,7 +270,8 @@ class Service:
         accounts, lag, error = chain.accounts(), chain.lag, chain.error
         readings = replace(facts.readings, accounts=accounts, lag=lag, frame_rate=self._rate())
         bug = f"unexpected {type(error).__name__}: {error}" if error else ""
-        return replace(facts, readings=readings, failure=facts.failure or bug)
+        runs = chain.open_runs
+        return replace(facts, readings=readings, failure=facts.failure or bug, open_runs=runs)
 
     def _rate(self) -> float:
         now = time.monotonic()

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import tango
+
 from ringline.callbacks import Workspace, open_store
 from ringline.device_servers.database import (
     Registration,
@@ -25,7 +26,7 @@ from ringline.device_servers.database import (
     trl_of,
 )
 from ringline.device_servers.process import Child
-from ringline.processing import recipe_from_mapping
+from ringline.processing import recipe_from_mapping, reduction_for
 
 SHAPE = (40, 50)
 PIXEL = 1e-3
@@ -173,8 +174,6 @@ def image_file(server: Server, images: np.ndarray) -> Path:
 @pytest.fixture
 def curves(images: np.ndarray) -> list[np.ndarray]:
     """What the recipe makes of the frames."""
-    from ringline.processing import reduction_for
-
     reduction = reduction_for(recipe_from_mapping(RECIPE))
     return [profile.intensity for profile in reduction.reduce_block(images)]
 

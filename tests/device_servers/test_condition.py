@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from ringline.callbacks import Accounts
 from ringline.device_servers.condition import Condition, Facts, condition_of
 from ringline.device_servers.readings import Curve, Readings
@@ -21,7 +22,7 @@ LOST = Accounts(seen=9, reduced=5, dropped=1, failed=3, causes={"torn file": 3, 
         (replace(READY, opening=True), Condition.INIT, "opening the store"),
         (replace(READY, settings=Settings()), Condition.STANDBY, "call LoadPoni, or set distance"),
         (replace(READY, busy="reducing a.h5"), Condition.RUNNING, "reducing a.h5"),
-        (replace(READY, readings=replace(READINGS, lag=3)), Condition.RUNNING, "reducing frames"),
+        (replace(READY, open_runs=("abcdefghi",)), Condition.RUNNING, "reducing run abcdefgh"),
         (replace(READY, problem="bins"), Condition.ALARM, "bins: correct this setting"),
         (replace(READY, forgotten="memorized x"), Condition.ALARM, "memorized x: set it again"),
         (

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tango
+
 from ringline.device_servers.readings import READINGS
 from ringline.device_servers.settings import SETTINGS
-
 from tests.device_servers.conftest import Server, wait_for
 
 EVERYTHING = (*SETTINGS, *READINGS, "State", "Status")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tango
+
 from ringline.device_servers.settings import SETTINGS
 from ringline.processing import recipe_from_mapping, write_poni
-
 from tests.device_servers.conftest import GEOMETRY, RECIPE, Server, recipe_mapping, wait_for
 
 WRITTEN: dict[str, object] = {

@@ -2,16 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import tango
 
+from ringline.device_servers.process import Child
 from tests.device_servers.conftest import RECIPE, Server, wait_for
 
 RINGLINE_DS = [sys.executable, "-m", "ringline.device_servers.server"]
@@ -102,62 +106,63 @@ def test_a_folder_that_cannot_be_written_is_fault_and_init_recovers(
         assert refusal.value.args[0].reason in ("Ringline_NotReady", "Ringline_BadInput")
 
 
-@pytest.fixture
-def without_database(empty_store: Path, tmp_path: Path):  # noqa: ANN201
-    """Starts RinglineDS without a database; gives the device."""
-    import shutil
+@dataclass
+class Alone:
+    """RinglineDS without a database server."""
 
-    from ringline.device_servers.process import Child
+    folder: Path
+    port: int
+    children: list[Child] = field(default_factory=list)
 
-    children: list[Child] = []
-    folder = shutil.copytree(empty_store, tmp_path / "work")
-
-    def start(port: int, *options: str) -> tango.DeviceProxy:
-        endpoint = ["-ORBendPoint", f"giop:tcp:127.0.0.1:{port}"]
-        environment = {"RINGLINE_DIRECTORY": str(folder), "TANGO_HOST": ""}
+    def start(self, *options: str) -> tango.DeviceProxy:
+        endpoint = ["-ORBendPoint", f"giop:tcp:127.0.0.1:{self.port}"]
+        environment = {"RINGLINE_DIRECTORY": str(self.folder), "TANGO_HOST": ""}
         arguments = [*RINGLINE_DS, "quick", *options, *endpoint]
-        children.append(Child(arguments, tmp_path / "log", environment))
-        trl = f"tango://127.0.0.1:{port}/quick/look/1#dbase=no"
+        self.children.append(Child(arguments, self.folder / "log", environment))
+        wait_for(self._answers, "the device")
+        return tango.DeviceProxy(self.trl)
 
-        def answers() -> bool:
-            assert children[-1].exit_code is None, children[-1].said()
-            try:
-                return bool(tango.DeviceProxy(trl).state() != tango.DevState.INIT)
-            except tango.DevFailed:
-                return False
+    @property
+    def trl(self) -> str:
+        return f"tango://127.0.0.1:{self.port}/quick/look/1#dbase=no"
 
-        wait_for(answers, "the device")
-        return tango.DeviceProxy(trl)
+    def stop(self) -> None:
+        self.children[-1].stop()
 
-    start.stop = lambda: children[-1].stop()  # type: ignore[attr-defined]
-    yield start
-    for child in children:
-        child.stop()
+    def _answers(self) -> bool:
+        assert self.children[-1].exit_code is None, self.children[-1].said()
+        try:
+            return bool(tango.DeviceProxy(self.trl).state() != tango.DevState.INIT)
+        except tango.DevFailed:
+            return False
+
+
+@pytest.fixture
+def alone(empty_store: Path, tmp_path: Path) -> Iterator[Alone]:
+    made = Alone(Path(shutil.copytree(empty_store, tmp_path / "work")), free_port())
+    yield made
+    made.stop()
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_it_runs_without_a_database_for_a_quick_look(without_database) -> None:  # noqa: ANN001
-    proxy = without_database(free_port(), "-nodb", "-dlist", "quick/look/1")
+def test_it_runs_without_a_database_for_a_quick_look(alone: Alone) -> None:
+    proxy = alone.start("-nodb", "-dlist", "quick/look/1")
     assert proxy.state() == tango.DevState.STANDBY
     proxy.Configure(json.dumps({"recipe": RECIPE}))
     assert proxy.read_attribute("distance").w_value == 0.1
     wait_for(lambda: proxy.state() == tango.DevState.ON, "ON")
 
 
-def test_it_keeps_settings_in_a_file_of_properties(without_database, tmp_path: Path) -> None:  # noqa: ANN001
+def test_it_keeps_settings_in_a_file_of_properties(alone: Alone, tmp_path: Path) -> None:
     file = tmp_path / "properties.txt"
     file.write_text('RinglineDS/quick/DEVICE/AzimuthalReducer: "quick/look/1"\n')
-    port = free_port()
-    proxy = without_database(port, f"-file={file}")
-    proxy.Configure(json.dumps({"recipe": RECIPE}))
-    without_database.stop()
-    proxy = without_database(port, f"-file={file}")
+    alone.start(f"-file={file}").Configure(json.dumps({"recipe": RECIPE}))
+    alone.stop()
+    proxy = alone.start(f"-file={file}")
     assert proxy.distance == 0.1
     assert json.loads(proxy.recipe)["binning"]["bins"] == 64

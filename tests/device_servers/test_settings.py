@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ringline.device_servers.kinds import Choice
 from ringline.device_servers.settings import (
     SETTINGS,
