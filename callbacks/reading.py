@@ -77,6 +77,13 @@ class FrameReader:
             self._close(key)  # what the library remembers of a growing file may be out of date
             raise FrameError(_told(error)) from error
 
+    def is_ready(self, location: Location, index: int) -> bool:
+        """Whether a frame can be read without waiting."""
+        if isinstance(location, InEvents):
+            return True
+        path, local = location.place(index)
+        return self._is_readable(path) and self._count((path, location.dataset))[0] > local
+
     def monitors(self, source: MonitorInFile, count: int, arrived: float) -> list[float]:
         """Return monitor values of neighbouring events; NaN where there are none."""
         location, deadline = source.location, arrived + self._timeout

@@ -127,6 +127,8 @@ class RunReducer:
         if isinstance(frames.recipe, NoRecipe):
             self._lose(frames, start, frames.recipe.cause)
             return start + 1
+        if self._outcomes and not self._shared.reader.is_ready(frames.location, start):
+            self._commit()  # nobody waits for a curve because the next frame is late
         try:
             images = self._shared.reader.read(frames.location, start, stop, frames.arrived)
         except FrameError as error:

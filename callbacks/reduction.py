@@ -21,7 +21,7 @@ from ringline.callbacks.reduce_run import RunReducer, Surroundings
 from ringline.callbacks.routing import Announced, RawRun
 from ringline.callbacks.settings import Accounts, Emit, ReductionSettings
 from ringline.callbacks.spool import RecordFile, file_name
-from ringline.processing import Recipe
+from ringline.processing import Recipe, RecipeError
 
 Recipes = Recipe | Mapping[str, Recipe] | NoRecipe | None
 _REMEMBERED = 1000
@@ -271,12 +271,20 @@ class ReductionCallback:
         return NoRecipe("there is no recipe") if recipe is None else recipe
 
     def _stored(self, recipe: Recipe | Mapping[str, Recipe] | None) -> Recipes:
-        folder = self.settings.stored_arrays
-        if recipe is None:
-            return None
+        """Return the recipe with its arrays in files, so that its record can be read anywhere."""
         if isinstance(recipe, Mapping):
-            return {key: one.with_stored_arrays(folder) for key, one in recipe.items()}
-        return recipe.with_stored_arrays(folder)
+            return {key: self._with_files(one) for key, one in recipe.items()}
+        return None if recipe is None else self._with_files(recipe)
+
+    def _with_files(self, recipe: Recipe) -> Recipe:
+        if all(array.path for array in recipe.corrections.arrays().values()):
+            return recipe
+        folder = self.settings.stored_arrays
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return recipe.with_stored_arrays(folder)
+        except OSError as error:
+            raise RecipeError(f"folder {folder} cannot be written: {error.strerror}") from error
 
     def _accounts_of(self, raw_uid: str) -> Accounts:
         run = self._runs.get(raw_uid)
