@@ -124,6 +124,7 @@ class Consumer:
         with self._lock:
             for journal in self._journals.values():
                 journal.records.close()
+            self._ended.close()
 
     def _take(self, run: str, number: int, documents: list[Any]) -> int:
         """Return the number of the document that is wanted next."""
@@ -218,6 +219,8 @@ class Consumer:
     def _end(self, runs: list[str]) -> None:
         for run in runs:
             with self._lock:
+                if self._closing:
+                    return  # the next Consumer does it
                 self._ended.add(run)
                 # The journal goes last: as long as it is there, a restart clears up the rest.
                 self._callback.forget(run)
@@ -242,6 +245,10 @@ class _EndedRuns:
     def __contains__(self, run: str) -> bool:
         """Tell whether a run is done."""
         return run in self._runs
+
+    def close(self) -> None:
+        """Close the file."""
+        self._records.close()
 
     def add(self, run: str) -> None:
         """Note that a run is done."""

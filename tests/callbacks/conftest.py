@@ -30,6 +30,7 @@ from ringline.processing import (
     Geometry,
     Radial,
     Recipe,
+    Reduction,
     recipe_from_json,
     reduction_for,
 )
@@ -251,6 +252,15 @@ def reduced_runs(emitted: list[tuple[str, dict[str, Any]]]) -> list[ReducedRun]:
     return [ReducedRun(documents) for documents in by_run.values()]
 
 
+def without_repetitions(emitted: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """What an idempotent store keeps of documents that were emitted again after a restart."""
+    kept: dict[tuple[str, str], tuple[str, Any]] = {}
+    for name, document in emitted:
+        uid = document["uid"][0] if name == "event_page" else document["uid"]
+        kept.setdefault((name, uid), (name, document))
+    return list(kept.values())
+
+
 @pytest.fixture
 def recipe() -> Recipe:
     return make_recipe()
@@ -329,9 +339,10 @@ class Kit:
     recipe = staticmethod(make_recipe)
     curves = staticmethod(expected_curves)
     reduced_runs = staticmethod(reduced_runs)
+    without_repetitions = staticmethod(without_repetitions)
     corrections, recipe_from_json = Corrections, staticmethod(recipe_from_json)
 
-    reduction_for, Cake = staticmethod(reduction_for), Cake
+    reduction_for, Cake, Reduction = staticmethod(reduction_for), Cake, Reduction
 
     @staticmethod
     def shapeless(recipe: Recipe) -> Recipe:
