@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from tango import AttrWriteType, CmdArgType, DispLevel
+from tango import AttrWriteType, DispLevel
 from tango.server import attribute
 
 from ringline.device_servers.kinds import Choice, Count, Interval, Kind, Number, Switch
 from ringline.device_servers.readings import READINGS
-from ringline.device_servers.settings import SETTINGS
+from ringline.device_servers.settings import SETTINGS, Setting
 
 
 def setting_attribute(name: str) -> Any:
@@ -33,9 +33,8 @@ def setting_attribute(name: str) -> Any:
         access=AttrWriteType.READ_WRITE,
         label=setting.label,
         unit=setting.unit,
-        doc=setting.doc,
+        doc=_doc(setting),
         memorized=memorized,
-        **({"format": setting.format} if setting.format else {}),
         **kind,
     )
 
@@ -64,11 +63,17 @@ def reading_attribute(name: str) -> Any:
     )
 
 
+def _doc(setting: Setting) -> str:
+    match setting.kind:
+        case Choice(labels=labels):
+            return f"{setting.doc} One of: {', '.join(labels)}."
+        case _:
+            return setting.doc
+
+
 def on_wire(kind: Kind, value: Any) -> Any:
     """A setting's value as Tango carries it."""
     match kind:
-        case Choice(labels=labels):
-            return labels.index(value)
         case Interval():
             return list(value or (0.0, 0.0))
         case _:
@@ -77,15 +82,14 @@ def on_wire(kind: Kind, value: Any) -> Any:
 
 def _type_of(kind: Kind) -> dict[str, Any]:
     match kind:
-        case Choice(labels=labels):
-            return {"dtype": CmdArgType.DevEnum, "enum_labels": list(labels)}
         case Interval():
-            return {"dtype": (float,), "max_dim_x": 2}
+            return {"dtype": (float,), "max_dim_x": 2, "format": "%.15g"}
         case Number(above=above, low=low, high=high):
             least = above if low is None else low
             bounds = {"min_value": least, "max_value": high}
             given = {name: bound for name, bound in bounds.items() if bound is not None}
-            return {"dtype": float, **given}
+            # All digits: a panel shows a set point in this format, and Apply writes what it shows.
+            return {"dtype": float, "format": "%.15g", **given}
         case Count(low=low, high=high):
             return {"dtype": int, "min_value": low, "max_value": high, "format": "%d"}
         case Switch():

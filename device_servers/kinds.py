@@ -94,26 +94,25 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of some names; on the wire its position, so labels are only ever appended."""
+    """One of some names.
+
+    On the wire it is a string: ophyd-async cannot fill a device that has a Tango enumeration with
+    lower-case labels, and these names are pyFAI's.
+    """
 
     labels: tuple[str, ...]
 
     def parse(self, name: str, value: Any) -> str:
         """What someone gives, checked; RecipeError where it is out of bounds."""
-        if isinstance(value, str):
-            return require_choice(name, value, self.labels)
-        index = int(value)
-        if not 0 <= index < len(self.labels):
-            raise RecipeError(f"{name} must be from 0 to {len(self.labels) - 1}{_got(value)}")
-        return self.labels[index]
+        return require_choice(name, value, self.labels)
 
     def to_text(self, value: Any) -> list[str]:
         """Lines for the database."""
-        return [str(self.labels.index(value))]
+        return [str(value)]
 
     def from_text(self, name: str, text: Sequence[str]) -> str:
         """From the lines in the database."""
-        return self.parse(name, int(text[0]) if text[0].isdigit() else text[0])
+        return self.parse(name, text[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class Memory:
         self._device = device
         used = tango.Util._UseDb  # noqa: SLF001 - False under -nodb
         self._database = tango.Util.instance().get_database() if used else None
-        self._kept: dict[str, list[str]] = {}
+        self._kept: dict[str, list[str] | None] = {}
+        """What is in the database; None: something that Tango wrote."""
         self._lock = threading.Lock()
         self._later: threading.Timer | None = None
 
@@ -47,7 +48,8 @@ class Memory:
                 values = {name: {_VALUE: text} for name, text in changed.items()}
                 self._database.put_device_attribute_property(self._device, values)
             self._kept |= changed
-            self._kept.pop(but, None)
+            if but:
+                self._kept[but] = None
 
     def keep_later(self, settings: Callable[[], Settings]) -> None:
         """Write all digits of what a client wrote, after Tango has written 15 of them."""
@@ -71,9 +73,8 @@ class Memory:
         default = Settings()
         news = {}
         for setting in _memorized():
-            text, kept = setting.to_text(settings), self._kept.get(setting.name)
-            untouched = kept is None and text == setting.to_text(default)
-            if text != kept and not untouched:
+            text = setting.to_text(settings)
+            if text != self._kept.get(setting.name, setting.to_text(default)):
                 news[setting.name] = text
         return news
 

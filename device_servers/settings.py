@@ -19,6 +19,7 @@ from ringline.device_servers.kinds import (
     Text,
 )
 from ringline.processing import (
+    ENGINES,
     ERROR_MODELS,
     SPLITTINGS,
     UNITS,
@@ -37,7 +38,6 @@ from ringline.processing.geometry import HC_KEV_M
 
 MOST_RADIAL_BINS = 65_536
 MOST_AZIMUTHAL_BINS = 8_192
-ENGINES = ("auto", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,6 @@ class Setting:
     label: str
     doc: str
     unit: str = ""
-    format: str = ""
     memorized: bool = True
 
     def value(self, settings: Settings) -> Any:
@@ -229,8 +228,9 @@ class Energy(Setting):
     __slots__ = ()
 
     def value(self, settings: Settings) -> float:
-        """What people see."""
-        return HC_KEV_M / settings.wavelength if settings.wavelength else 0.0
+        """What people see: 15 digits, all that a panel shows and writes back."""
+        kev = HC_KEV_M / settings.wavelength if settings.wavelength else 0.0
+        return float(f"{kev:.15g}")
 
     def changed(self, settings: Settings, given: Any) -> Settings:
         """The settings with this one as given."""
@@ -257,37 +257,37 @@ SETTINGS: Mapping[str, Setting] = {
     setting.name: setting
     for setting in (
         Setting(
-            name="distance", kind=Number(above=0, unit="m"), unit="m", format="%.6f",
+            name="distance", kind=Number(above=0, unit="m"), unit="m",
             label="Distance", doc="Sample to the point of normal incidence (PONI); > 0 m.",
         ),
         Setting(
-            name="poni1", kind=_ANY_LENGTH, unit="m", format="%.7f", label="PONI 1",
+            name="poni1", kind=_ANY_LENGTH, unit="m", label="PONI 1",
             doc="Point of normal incidence along the detector's slow axis.",
         ),
         Setting(
-            name="poni2", kind=_ANY_LENGTH, unit="m", format="%.7f", label="PONI 2",
+            name="poni2", kind=_ANY_LENGTH, unit="m", label="PONI 2",
             doc="Point of normal incidence along the detector's fast axis.",
         ),
         Setting(
-            name="rot1", kind=_ANY_ANGLE, unit="rad", format="%.7f", label="Rotation 1",
+            name="rot1", kind=_ANY_ANGLE, unit="rad", label="Rotation 1",
             doc="Rotation of the detector about its slow axis, as in PONI files.",
         ),
         Setting(
-            name="rot2", kind=_ANY_ANGLE, unit="rad", format="%.7f", label="Rotation 2",
+            name="rot2", kind=_ANY_ANGLE, unit="rad", label="Rotation 2",
             doc="Rotation of the detector about its fast axis, as in PONI files.",
         ),
         Setting(
-            name="rot3", kind=_ANY_ANGLE, unit="rad", format="%.7f", label="Rotation 3",
+            name="rot3", kind=_ANY_ANGLE, unit="rad", label="Rotation 3",
             doc="Rotation of the detector about the beam, as in PONI files.",
         ),
         Energy(
-            name="energy", kind=Number(above=0, unit="keV"), unit="keV", format="%.6f",
+            name="energy", kind=Number(above=0, unit="keV"), unit="keV",
             label="Photon energy", memorized=False,
             doc="Photon energy, > 0 keV: the wavelength seen otherwise, and memorized as such.",
         ),
         Wavelength(
             name="wavelength", kind=Number(above=0, unit="angstrom"), unit="angstrom",
-            format="%.8f", label="Wavelength", doc="Wavelength, > 0 angstrom.",
+            label="Wavelength", doc="Wavelength, > 0 angstrom.",
         ),
         Setting(
             name="detector", kind=Text(), label="Detector",
@@ -328,7 +328,7 @@ SETTINGS: Mapping[str, Setting] = {
             doc="Where sigma comes from.",
         ),
         PolarizationFactor(
-            name="polarization_factor", kind=Number(low=-1, high=1), format="%.4f",
+            name="polarization_factor", kind=Number(low=-1, high=1),
             label="Polarization factor",
             doc="(Ih - Iv) / (Ih + Iv), from -1 to 1. Writing it switches "
             "polarization_correction on.",
@@ -354,7 +354,7 @@ SETTINGS: Mapping[str, Setting] = {
             doc="Relative response of each pixel: " + _ARRAY_FILE,
         ),
         Setting(
-            name="engine", kind=Choice(ENGINES), label="Engine",
+            name="engine", kind=Choice(("auto", *ENGINES)), label="Engine",
             doc="What computes: auto chooses; an engine that is absent is an error.",
         ),
     )

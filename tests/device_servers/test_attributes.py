@@ -103,6 +103,7 @@ def test_writing_a_polarization_factor_moves_the_set_point_of_its_switch(
         ("distance", 0.0, "distance must be > 0 m, got 0.0"),
         ("radial_range", [5.0, 1.0], "radial_range must have low < high"),
         ("azimuth_range", [1.0, 1.0], "azimuth_range must have low < high"),
+        ("radial_unit", "q_nm", "unknown radial_unit 'q_nm': did you mean 'q_nm^-1'"),
         ("mask_file", "mask.npy", "mask_file must be an absolute path"),
     ],
 )

@@ -12,7 +12,7 @@ import tango
 from databroker.v1 import Broker
 
 from ringline.callbacks import Forwarder, Workspace, find_reduced, open_store
-from ringline.processing import recipe_from_mapping
+from ringline.processing import recipe_from_json, recipe_from_mapping
 from tests.callbacks.conftest import (
     IMAGE,
     RawFile,
@@ -92,7 +92,7 @@ def test_a_run_is_reduced_shown_and_stored(
         np.testing.assert_array_equal(run["primary"]["intensity"].read(), curves)
         header = Broker(store.reduced)[device.reduced_uid]
         assert header.start["original_run_uid"] == scan.uid
-        assert recipe_from_mapping(header.start["recipe"]).digest == device.recipe_digest
+        assert recipe_from_json(header.start["recipe"]).digest == device.recipe_digest
 
 
 def test_consume_answers_within_milliseconds(device: tango.DeviceProxy, raw: RawFile) -> None:

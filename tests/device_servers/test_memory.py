@@ -82,11 +82,11 @@ def restart_with(own: Server, values: dict[str, str]) -> tango.DeviceProxy:
 
 def test_memorized_values_out_of_range_are_reported_in_status(own: Server) -> None:
     """Tango alone would ignore them silently, and show them as set points."""
-    spoiled = {"distance": "-1", "radial_bins": "0", "radial_unit": "77", "rot1": "turned"}
+    spoiled = {"distance": "-1", "radial_bins": "0", "radial_unit": "inch", "rot1": "turned"}
     proxy = restart_with(own, spoiled)
     assert proxy.state() == tango.DevState.ALARM
     for name, text in spoiled.items():
-        assert f"memorized {name} is ignored: {name} must be" in proxy.status()
+        assert f"memorized {name} is ignored: " in proxy.status()
         assert text in proxy.status()
         read = proxy.read_attribute(name)
         assert read.w_value == read.value
