@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import logging
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--directory", type=Path, default=Path("ringline-demo"), metavar="D",
         help="folder for everything (default: ./ringline-demo)")  # fmt: skip
-    add("--frames", type=int, default=200, metavar="N", help="frames to take (default: 200)")
-    add("--rate", type=float, default=50.0, metavar="HZ", help="frames a second (default: 50)")
+    add("--frames", type=int, default=150, metavar="N", help="frames to take (default: 150)")
+    add("--rate", type=float, default=25.0, metavar="HZ", help="frames a second (default: 25)")
     add("--image", type=Path, nargs="+", metavar="FILE",
         help="play image files back instead of simulating; needs --poni")  # fmt: skip
     add("--poni", type=Path, metavar="FILE", help="geometry of the images")
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
     _check(options)
+    _quiet()
     workspace = Workspace(options.directory.absolute()).create()
     try:
         with ending_on_signals(), ServedSystem(workspace) as system:
@@ -60,6 +63,14 @@ def run(options: argparse.Namespace) -> int:
 
 command = Command("demo", "show the whole chain in one folder, on simulated or given frames",
                   add_arguments, run)  # fmt: skip
+
+
+def _quiet() -> None:
+    """Of what other libraries say on stderr, leave what someone can act on."""
+    warnings.simplefilter("ignore", DeprecationWarning)
+    logging.disable(logging.INFO)
+    # The RunEngine logs the traceback of every plan that ends early, and raises it as well.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
 
 
 def _check(options: argparse.Namespace) -> None:

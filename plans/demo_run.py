@@ -1,10 +1,11 @@
 """What the demo does between the start of the services and their end."""
 
 import asyncio
+import io
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,8 @@ from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetecto
 from ringline.processing import Geometry, RecipeError, open_frames, read_poni
 from ringline.processing.types import FloatArray
 
+ENDING_LIMIT = 5.0
+"""Seconds given to documents on their way when the demo is ended early."""
 STORE_LIMIT = 60.0
 """Seconds in which the reduced run must be complete in the store after its last frame."""
 
@@ -99,29 +102,13 @@ def take_frames(experiment: Experiment, store: Store, served: Served) -> Taken:
     """Take and reduce the frames with a RunEngine; raw documents go to the raw catalogue."""
     # No signal handlers of the RunEngine: Ctrl-C shall end the demo, not pause a plan.
     engine = RunEngine({}, context_managers=[])
-    writer = StoreWriter(store.raw, readable=store.readable)
-    engine.subscribe(writer)  # type: ignore[no-untyped-call]
     reduction = ReductionDevice(served.trl)
-    detector = experiment.detector
-
-    async def connect() -> None:
-        await detector.connect()
-        await reduction.connect()
-        await reduction.load_poni(experiment.poni)
-        await reduction.configure(experiment.settings)
-
-    asyncio.run_coroutine_threadsafe(connect(), engine.loop).result()
-    with _progress(experiment.frames) as advance:
-        watch = CurveWatch(served.trl, advance)
-        try:
-            (raw_uid,) = cast("tuple[str]", engine(_plan(experiment, reduction)))
-        finally:
-            detector.camera.stop()
-            watch.close()
-    writer.close()
-    if not reduction.forwarder.close():
-        raise RecipeError(f"the server takes no documents: {reduction.forwarder.last_error}")
-    file = detector.camera.last_file
+    with _documents_delivered(engine, store, reduction):
+        connecting = _connect(experiment, reduction)
+        asyncio.run_coroutine_threadsafe(connecting, engine.loop).result()
+        with _watch(served, experiment.frames) as watch:
+            raw_uid = _run(engine, experiment, reduction)
+    file = experiment.detector.camera.last_file
     with h5py.File(file, "r", locking=False) as opened:
         written = np.asarray(opened[TIMESTAMPS][:], dtype=np.float64)
     return Taken(raw_uid, file, written, watch.latencies(written))
@@ -172,25 +159,63 @@ def account_of(report: Report, experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
-def _plan(experiment: Experiment, reduction: ReductionDevice) -> Any:
-    return reduce_fly(
+@contextmanager
+def _documents_delivered(
+    engine: RunEngine, store: Store, reduction: ReductionDevice
+) -> Iterator[None]:
+    """Documents go to the raw catalogue, and have arrived there and at the reducer at the end."""
+    writer = StoreWriter(store.raw, readable=store.readable)
+    engine.subscribe(writer)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    except BaseException:
+        # The end of the run is still told; the store must not be closed under a writer.
+        reduction.forwarder.close(ENDING_LIMIT)
+        with suppress(Exception):
+            writer.close(ENDING_LIMIT)
+        raise
+    writer.close()
+    if not reduction.forwarder.close():
+        raise RecipeError(f"the server takes no documents: {reduction.forwarder.last_error}")
+
+
+async def _connect(experiment: Experiment, reduction: ReductionDevice) -> None:
+    await experiment.detector.connect()
+    await reduction.connect()
+    await reduction.load_poni(experiment.poni)
+    await reduction.configure(experiment.settings)
+
+
+def _run(engine: RunEngine, experiment: Experiment, reduction: ReductionDevice) -> str:
+    plan = reduce_fly(
         experiment.detector,
         reduction,
         frames=experiment.frames,
         rate=experiment.rate,
         md={"sample": {"name": experiment.sample}},
     )
+    try:
+        with redirect_stdout(io.StringIO()):  # where a RunEngine says that it halts
+            (raw_uid,) = cast("tuple[str]", engine(plan))
+    finally:
+        experiment.detector.camera.stop()
+    return raw_uid
 
 
 @contextmanager
-def _progress(frames: int) -> Iterator[Callable[[int], None]]:
+def _watch(served: Served, frames: int) -> Iterator[CurveWatch]:
+    """A watch on the curve, with a progress bar."""
     with tqdm(total=frames, unit="frame", desc="reduced", file=sys.stderr) as bar:
 
         def advance(reduced: int) -> None:
             # Counts of an earlier run are still shown when the device is subscribed to.
             bar.update(max(0, min(reduced, frames) - bar.n))
 
-        yield advance
+        watch = CurveWatch(served.trl, advance)
+        try:
+            yield watch
+        finally:
+            watch.close()
 
 
 def _finished_run(store: Store, raw_uid: str) -> Any:
