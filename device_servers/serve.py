@@ -86,8 +86,7 @@ class System:
             The database or the device server does not start.
         """
         self._place.logs.mkdir(exist_ok=True)
-        given = tango_host_of_environment()
-        self.tango_host = given or self._start_database(_first_port(self._place))
+        self.tango_host = tango_host_of_environment() or self._start_database(_port(self._place))
         register(open_database(self.tango_host), self._place.registration)
         self._start_server()
         self._wait_until_ready()
@@ -180,6 +179,8 @@ class System:
     def _restart(self) -> None:
         if self._database is not None and self._database.exit_code is not None:
             self._start_database(int(self.tango_host.rpartition(":")[2]))
+            if self._server is not None:
+                self._write_info(self._server)
         if self._server is not None and self._server.exit_code is not None:
             self._start_server()
             self._wait_until_ready()
@@ -249,25 +250,30 @@ def _where(place: Place, system: System) -> str:
     )
 
 
-def _first_port(place: Place) -> int:
-    """The port asked for; else the last one, where it is free; else any."""
+def _port(place: Place) -> int:
+    """The port asked for; else the last one, where it is free; else any.
+
+    Never 0: a port that the system chooses cannot be opened again for a minute after the database
+    died, since its ORB allows that only for a port that it was given.
+    """
     if place.port:
         return place.port
     try:
         last = int(place.last_port.read_text())
     except (OSError, ValueError):
-        return 0
-    return last if _is_free(place.host, last) else 0
+        last = 0
+    return _free_port(place.host, last) or _free_port(place.host, 0) or 0
 
 
-def _is_free(host: str, port: int) -> bool:
+def _free_port(host: str, port: int) -> int | None:
+    """`port`, where it is free; for 0, any that is."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
-            return False
-    return True
+            return None
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -15,21 +15,10 @@ from taurus.qt.qtgui.application import TaurusApplication  # noqa: E402
 from taurus.qt.qtgui.panel import TaurusForm  # noqa: E402
 from taurus_pyqtgraph import TaurusPlot  # noqa: E402
 
-SHOWN = [
-    "state",
-    "status",
-    "distance",
-    "poni1",
-    "poni2",
-    "energy",
-    "wavelength",
-    "detector",
-    "radial_bins",
-    "radial_unit",
-    "error_model",
-    "frames_seen",
-    "recipe_digest",
-]
+SHOWN = (
+    *("state", "status", "distance", "poni1", "poni2", "energy", "wavelength", "detector"),
+    *("radial_bins", "radial_unit", "error_model", "frames_seen", "recipe_digest"),
+)
 
 
 def main(device: str, folder: Path) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,15 +59,32 @@ class Served:
         return word in self.output.read_text()
 
 
+@contextmanager
+def serving(empty_store: Path, folder: Path) -> Iterator[Served]:
+    directory = Path(shutil.copytree(empty_store, folder / "my data"))
+    made = Served(directory, folder / "output.txt")
+    try:
+        yield made
+    finally:
+        for process in made.processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(20)
+
+
 @pytest.fixture
 def served(empty_store: Path, tmp_path: Path) -> Iterator[Served]:
-    directory = Path(shutil.copytree(empty_store, tmp_path / "my data"))
-    made = Served(directory, tmp_path / "output.txt")
-    yield made
-    for process in made.processes:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(20)
+    """Not started."""
+    with serving(empty_store, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Started once, for the tests that leave it running."""
+    with serving(empty_store, tmp_path_factory.mktemp("running")) as made:
+        made.start()
+        yield made
 
 
 def alive(pid: object) -> bool:
@@ -84,10 +102,7 @@ def state(info: dict[str, object]) -> tango.DevState | None:
         return None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_starts_says_where_everything_is_and_stops_without_traces(
-    served: Served, number: signal.Signals
-) -> None:
+def test_it_says_where_everything_is_stops_without_traces_and_comes_back(served: Served) -> None:
     info = served.start("--readable", "/usr", "/var")
     text = served.output.read_text()
     assert f"Ringline serves from {served.directory}" in text
@@ -98,40 +113,19 @@ def test_it_starts_says_where_everything_is_and_stops_without_traces(
     assert str(info["tango_host"]).startswith("127.0.0.1:")
     proxy = tango.DeviceProxy(str(info["trl"]))
     assert list(proxy.readable_folders) == [str(served.directory), "/usr", "/var"]
-    assert served.end(number) == 0
+    proxy.Configure(json.dumps({"recipe": RECIPE}))
+    assert served.end(signal.SIGTERM) == 0
+    assert_gone(info)
     assert not (served.directory / "ringline.json").exists()
+    again = served.start()
+    assert again["tango_host"] == info["tango_host"]
+    assert tango.DeviceProxy(str(again["trl"])).distance == 0.1
+    assert served.end(signal.SIGINT) == 0
+
+
+def assert_gone(info: dict[str, object]) -> None:
     wait_for(lambda: not alive(info["server_pid"]), "the server is gone")
     wait_for(lambda: not alive(info["database_pid"]), "the database is gone")
-
-
-def test_it_comes_back_at_the_same_address_with_the_same_settings(served: Served) -> None:
-    first = served.start()
-    tango.DeviceProxy(str(first["trl"])).Configure(json.dumps({"recipe": RECIPE}))
-    served.end(signal.SIGTERM)
-    second = served.start()
-    assert second["tango_host"] == first["tango_host"]
-    assert tango.DeviceProxy(str(second["trl"])).distance == 0.1
-
-
-def test_a_server_or_database_that_dies_is_started_again(served: Served) -> None:
-    info = served.start()
-    proxy = tango.DeviceProxy(str(info["trl"]))
-    os.kill(int(str(info["server_pid"])), signal.SIGKILL)
-    wait_for(lambda: served.info()["server_pid"] != info["server_pid"], "a new server", 60)
-    assert proxy.state() == tango.DevState.STANDBY
-    os.kill(int(str(info["database_pid"])), signal.SIGKILL)
-    wait_for(lambda: served.info()["database_pid"] != info["database_pid"], "a new database", 60)
-    assert served.info()["tango_host"] == info["tango_host"]
-    fresh = open_database(str(info["tango_host"]))
-    assert fresh.get_device_exported("ringline/*").value_string
-
-
-def test_nothing_is_left_when_it_is_killed(served: Served) -> None:
-    info = served.start()
-    assert served.end(signal.SIGKILL) == -signal.SIGKILL
-    wait_for(lambda: not alive(info["server_pid"]), "the server is gone")
-    wait_for(lambda: not alive(info["database_pid"]), "the database is gone")
-    assert state(served.start()) == tango.DevState.STANDBY
 
 
 def refusal(*options: str, tango_host: str | None = None) -> str:
@@ -149,12 +143,33 @@ def refusal(*options: str, tango_host: str | None = None) -> str:
     return done.stderr
 
 
-def test_a_second_one_on_the_same_folder_is_refused(served: Served) -> None:
-    served.start()
-    text = refusal("--directory", str(served.directory))
-    assert f"{served.directory} is served already" in text
+def test_a_second_one_on_the_same_folder_is_refused(running: Served) -> None:
+    text = refusal("--directory", str(running.directory))
+    assert f"{running.directory} is served already" in text
     assert "--directory" in text
-    assert state(served.info()) == tango.DevState.STANDBY
+    assert state(running.info()) == tango.DevState.STANDBY
+
+
+def test_a_server_that_dies_is_started_again(running: Served) -> None:
+    info = running.info()
+    os.kill(int(str(info["server_pid"])), signal.SIGKILL)
+    wait_for(lambda: running.info()["server_pid"] != info["server_pid"], "a new server", 60)
+    assert state(running.info()) == tango.DevState.STANDBY
+
+
+def test_a_database_that_dies_is_started_again_at_the_same_address(running: Served) -> None:
+    info = running.info()
+    os.kill(int(str(info["database_pid"])), signal.SIGKILL)
+    wait_for(lambda: running.info()["database_pid"] != info["database_pid"], "a new database", 60)
+    assert running.info()["tango_host"] == info["tango_host"]
+    fresh = open_database(str(info["tango_host"]))
+    assert "ringline/azimuthal/1" in list(fresh.get_device_exported("ringline/*"))
+
+
+def test_nothing_is_left_when_it_is_killed(running: Served) -> None:
+    info = running.info()
+    assert running.end(signal.SIGKILL) == -signal.SIGKILL
+    assert_gone(info)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
