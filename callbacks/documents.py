@@ -134,10 +134,24 @@ class StreamFiles:
         return [("descriptor", descriptor), *(("stream_resource", doc) for doc in resources)]
 
     def rows(
-        self, row: int, seq_num: int, scalars: Mapping[str, list[Any]], times: list[float]
+        self, row: int, seq_num: int, scalars: Mapping[str, list[Any]], taken: list[float]
     ) -> Documents:
-        """Return the documents of new rows, of which `row` is the first in the file."""
-        count = len(times)
+        """Return the documents of new rows.
+
+        Parameters
+        ----------
+        row:
+            The first one's place in the file.
+        seq_num:
+            The first one's number in the stream.
+        scalars:
+            What is inside events, a value for each row.
+        taken:
+            When each frame was taken, as far as known: the timestamps of the data. The events
+            themselves are of now; an event older than its descriptor would be lost to readers
+            that sort by time.
+        """
+        count, now = len(taken), time.time()
         data = [
             {
                 "uid": uid_within(self.run, self.stream, self.number, key, row),
@@ -152,10 +166,10 @@ class StreamFiles:
         page = {
             "uid": [uid_within(self.run, self.stream, "event", number) for number in numbers],
             "descriptor": self.descriptor,
-            "time": times,
+            "time": [now] * count,
             "seq_num": numbers,
             "data": dict(scalars),
-            "timestamps": dict.fromkeys(scalars, times),
+            "timestamps": dict.fromkeys(scalars, taken),
             "filled": {},
         }
         return [*(("stream_datum", doc) for doc in data), ("event_page", page)]

@@ -69,6 +69,7 @@ class RunReducer:
         """What is to be committed; curves among them go to the target."""
         self._resumed: Counter[Entry] = Counter()
         self._complained = False
+        self._block_began = 0.0
 
     def resume(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Go on where a killed process stopped: its frames are not reduced again."""
@@ -91,6 +92,7 @@ class RunReducer:
 
     def take(self, ranges: Sequence[FrameRange]) -> None:
         """Reduce frames."""
+        self._block_began = time.perf_counter()
         for frames in ranges:
             self._locations[frames.location.resource] = frames.location
             position = frames.start
@@ -227,6 +229,8 @@ class RunReducer:
         self._sums_complete = False
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
+        now = time.perf_counter()
+        took, self._block_began = now - self._block_began, now
         rows = [outcome for outcome in outcomes if isinstance(outcome, Row)]
         show = self._shared.settings.on_result
         if show is None or not rows:
@@ -245,6 +249,7 @@ class RunReducer:
                     stream=last.stream,
                     monitor=last.monitor,
                     timestamp_written=time.time(),
+                    processing_time=took / len(outcomes),
                     accounts=self.accounts,
                 )
             )

@@ -63,6 +63,8 @@ class Result:
     """NaN when there is none."""
     timestamp_written: float
     """When the curve was on its way to the store, seconds since the epoch."""
+    processing_time: float
+    """To read, reduce and store a frame, mean of this frame's block, s."""
     accounts: Accounts
     """Of this derived run, up to and including this frame's block."""
 

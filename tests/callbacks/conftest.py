@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -215,13 +214,17 @@ class ReducedRun:
 class Reducing:
     """A callback and what it emits."""
 
-    def __init__(self, recipe: Any, folder: Path, **settings: Any) -> None:
+    def __init__(self, recipe: Any, folder: Path, emit: Any = None, **settings: Any) -> None:
         self.emitted: list[tuple[str, dict[str, Any]]] = []
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = ReductionSettings(results=folder, **{"frame_timeout": 0.3, **settings})
-        self.callback = ReductionCallback(
-            recipe, lambda name, doc: self.emitted.append((name, doc)), settings=self.settings
-        )
+        self._emit = emit
+        self.callback = ReductionCallback(recipe, self._take, settings=self.settings)
+
+    def _take(self, name: str, document: dict[str, Any]) -> None:
+        self.emitted.append((name, document))
+        if self._emit is not None:
+            self._emit(name, document)
 
     def scan(self, **metadata: Any) -> Scan:
         return Scan(self.callback, metadata)
@@ -304,16 +307,21 @@ def empty_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace.store_catalog
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, empty_catalogue: Path) -> Workspace:
-    made = Workspace(tmp_path / "a workspace").create()
-    shutil.copy(empty_catalogue, made.store_catalog)
+def make_workspace(folder: Path, catalogue: Path) -> Workspace:
+    made = Workspace(folder).create()
+    shutil.copy(catalogue, made.store_catalog)
     return made
 
 
-@pytest.fixture
-def store(workspace: Workspace) -> Iterator[Store]:
-    with open_store(workspace) as opened:
+@pytest.fixture(scope="module")
+def store_workspace(tmp_path_factory: pytest.TempPathFactory, empty_catalogue: Path) -> Workspace:
+    return make_workspace(tmp_path_factory.mktemp("store") / "a workspace", empty_catalogue)
+
+
+@pytest.fixture(scope="module")
+def store(store_workspace: Workspace) -> Iterator[Store]:
+    """A store that the tests of a module share: opening one takes a second."""
+    with open_store(store_workspace) as opened:
         yield opened
 
 
@@ -322,11 +330,6 @@ def writer(store: Store) -> Iterator[StoreWriter]:
     made = StoreWriter(store.reduced, readable=store.readable)
     yield made
     made.close(30)
-
-
-@pytest.fixture
-def some_uid() -> str:
-    return str(uuid.uuid4())
 
 
 class Kit:
@@ -340,6 +343,7 @@ class Kit:
     curves = staticmethod(expected_curves)
     reduced_runs = staticmethod(reduced_runs)
     without_repetitions = staticmethod(without_repetitions)
+    workspace = staticmethod(make_workspace)
     corrections, recipe_from_json = Corrections, staticmethod(recipe_from_json)
 
     reduction_for, Cake, Reduction = staticmethod(reduction_for), Cake, Reduction
