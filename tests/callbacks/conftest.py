@@ -19,6 +19,7 @@ from ringline.callbacks import (
     Store,
     StoreWriter,
     Workspace,
+    find_reduced,
     open_store,
 )
 from ringline.processing import (
@@ -338,6 +339,8 @@ class Kit:
     SHAPE = SHAPE
     IMAGE, EXTERNAL_IMAGE, EVENT_IMAGE, NUMBER = IMAGE, EXTERNAL_IMAGE, EVENT_IMAGE, NUMBER
     RawFile, ReducedRun, Reducing, Scan = RawFile, ReducedRun, Reducing, Scan
+    ReductionCallback, ReductionSettings = ReductionCallback, ReductionSettings
+    StoreWriter, find_reduced = StoreWriter, staticmethod(find_reduced)
     images = staticmethod(make_images)
     recipe = staticmethod(make_recipe)
     curves = staticmethod(expected_curves)

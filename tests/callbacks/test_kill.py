@@ -1,5 +1,6 @@
 """The service is killed with -9 at any instant: nothing is lost, nothing is doubled."""
 
+import contextlib
 import json
 import random
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ringline.callbacks import Forwarder, ForwarderLimits, find_reduced, open_store, read_curves
 
 SERVICE = Path(__file__).with_name("service_process.py")
@@ -63,10 +65,52 @@ class KilledService:
 
     def _close_pipes(self):
         for pipe in (self.process.stdin, self.process.stdout):
-            try:
+            with contextlib.suppress(OSError):  # what was never written to a dead process
                 pipe.close()
-            except OSError:  # what was never written to a dead process
-                pass
+
+
+INSTANTS = [
+    ("journal written", 1),
+    ("journal written", 4),
+    ("curves written", 1),
+    ("curves written", 3),
+    ("record written", 1),
+    ("record written", 2),
+    ("record written", 4),
+    ("document emitted", 1),
+    ("document emitted", 6),
+    ("total written", 1),
+    ("run marked as ended", 1),
+    ("spool deleted", 1),
+]
+
+
+@pytest.mark.parametrize(("instant", "times"), INSTANTS)
+def test_a_service_that_dies_at_a_chosen_instant_goes_on_as_if_nothing_had_been(
+    kit, tmp_path, raw_file, instant, times
+):
+    images, recipe = kit.images(8), kit.recipe()
+    documents = []
+    scan = kit.Scan(lambda name, doc: documents.append([name, dict(doc)]))
+    scan.stream(det=kit.IMAGE)
+    resource = scan.file("det", raw_file(images).uri)
+    for start in range(0, 8, 2):
+        scan.frames(resource, start, start + 2)
+    scan.stop()
+    batches = tmp_path / "batches.jsonl"
+    batches.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    command = [sys.executable, str(SERVICE), "--die", str(tmp_path), recipe.to_json()]
+    first = subprocess.run([*command, instant, str(times)], check=False, timeout=60)
+    assert first.returncode == 77
+    subprocess.run([*command, "never", "0"], check=True, timeout=60)
+    emitted = [json.loads(line) for line in (tmp_path / "emitted.jsonl").read_text().splitlines()]
+    (run,) = kit.reduced_runs(kit.without_repetitions(emitted))
+    np.testing.assert_array_equal(run.column("frame_index"), np.arange(8))
+    np.testing.assert_array_equal(run.curves(), kit.curves(recipe, images))
+    np.testing.assert_array_equal(run.curves(stream="total")[0], kit.total(recipe, images))
+    assert run.accounts["frames_reduced"] == 8
+    assert list((tmp_path / "spool" / "reduced").iterdir()) == []
+    assert list((tmp_path / "spool" / "raw").iterdir()) == []
 
 
 @pytest.mark.parametrize("seed", [1, 2])
