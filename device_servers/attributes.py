@@ -7,7 +7,7 @@ from tango.server import attribute
 
 from ringline.device_servers.kinds import Choice, Count, Interval, Kind, Number, Switch
 from ringline.device_servers.readings import READINGS
-from ringline.device_servers.settings import SETTINGS, Setting
+from ringline.device_servers.setting_table import SETTINGS, Setting
 
 
 def setting_attribute(name: str) -> Any:

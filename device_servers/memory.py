@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import tango
 
-from ringline.device_servers.settings import SETTINGS, Setting, Settings
+from ringline.device_servers.setting_table import SETTINGS, Setting
+from ringline.device_servers.settings import Settings
 from ringline.processing import RecipeError
 
 _VALUE = "__value"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ringline.callbacks import Accounts
-from ringline.device_servers.settings import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
+from ringline.device_servers.setting_table import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
 from ringline.processing import Profile, Recipe
 from ringline.processing.types import FloatArray
 
@@ -69,6 +69,7 @@ class Readings:
 
     curve: Curve
     frame_index: int = -1
+    epoch: str = ""
     accounts: Accounts = field(default_factory=Accounts)
     lag: int = 0
     processing_time: float = 0.0
@@ -145,6 +146,10 @@ READINGS: Mapping[str, Reading] = {
             value=lambda r: r.frame_index,
         ),
         Reading(
+            name="epoch", dtype=str, label="Recipe of the curve",
+            doc="Digest of the recipe that made the newest curve.", value=lambda r: r.epoch,
+        ),
+        Reading(
             name="frames_seen", dtype=int, label="Frames seen", format="%d",
             doc="Frames announced by the run = reduced + dropped + failed + pending.",
             value=lambda r: r.accounts.seen,
@@ -166,7 +171,7 @@ READINGS: Mapping[str, Reading] = {
         Reading(
             name="frames_pending", dtype=int, label="Frames pending", format="%d",
             doc="Frames announced and not yet reduced, dropped or failed.",
-            value=lambda r: r.accounts.pending,
+            value=lambda r: max(0, r.accounts.pending),
         ),
         Reading(
             name="lag", dtype=int, label="Lag", format="%d",
@@ -175,7 +180,7 @@ READINGS: Mapping[str, Reading] = {
         ),
         Reading(
             name="processing_time", dtype=float, unit="ms", format="%.2f",
-            label="Processing time", doc="Time per frame, mean of the last block.",
+            label="Processing time", doc="To read, reduce and store a frame, mean of its block.",
             value=lambda r: r.processing_time,
         ),
         Reading(

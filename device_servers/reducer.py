@@ -20,7 +20,8 @@ from ringline.device_servers.memory import Memory
 from ringline.device_servers.publisher import Publisher
 from ringline.device_servers.readings import READINGS, Curve, Readings
 from ringline.device_servers.service import Service
-from ringline.device_servers.settings import SETTINGS, Setting, Settings
+from ringline.device_servers.setting_table import SETTINGS, Setting
+from ringline.device_servers.settings import Settings
 from ringline.processing.types import FloatArray
 
 _log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
     sigma = reading_attribute("sigma")
     cake = reading_attribute("cake")
     frame_index = reading_attribute("frame_index")
+    epoch = reading_attribute("epoch")
     frames_seen = reading_attribute("frames_seen")
     frames_reduced = reading_attribute("frames_reduced")
     frames_dropped = reading_attribute("frames_dropped")
@@ -117,6 +119,8 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
         except Exception as error:
             _log.exception("%s cannot start", self.get_name())
             facts = replace(facts, failure=_line(error))
+        self.readings = facts.readings
+        """Everything else that is shown, as it was when a client began to read."""
         self._publisher = Publisher(self._shown, self._push)
         self._service = Service(options, facts, self._publisher.wake)
         for name in (*SETTINGS, *READINGS, "State", "Status"):
@@ -149,10 +153,9 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
         """Everything that is set."""
         return self._service.settings
 
-    @property
-    def readings(self) -> Readings:
-        """Everything else that is shown."""
-        return self._service.readings
+    def read_attr_hardware(self, attributes: list[int]) -> None:  # noqa: ARG002
+        """Look once for all attributes of a read: a curve goes with its axis and frame index."""
+        self.readings = self._service.readings
 
     def write_setting(self, setting: Setting, value: Any) -> None:
         """Take what a client wrote."""
@@ -261,7 +264,7 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
 
     def _shown(self) -> dict[str, Any]:
         condition, status = self._service.condition()
-        settings, readings = self.settings, self.readings
+        settings, readings = self.settings, self._service.readings
         return {
             **{name: on_wire(s.kind, s.value(settings)) for name, s in SETTINGS.items()},
             **{name: reading.value(readings) for name, reading in READINGS.items()},

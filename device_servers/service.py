@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,8 @@ from ringline.device_servers.condition import Condition, Facts, condition_of
 from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
 from ringline.device_servers.readings import Curve, Readings
-from ringline.device_servers.settings import Setting, Settings, configured_by_json
+from ringline.device_servers.setting_table import Setting, configured_by_json
+from ringline.device_servers.settings import Settings
 from ringline.processing import (
     Profile,
     Recipe,
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 """A command answers within this: a Tango client gives up after 3 s."""
 _RATE_S = 2.0
+_NOT_CONFIGURED = "not configured: call LoadPoni, or set distance, wavelength and detector"
 
 
 class Service:
@@ -58,6 +60,8 @@ class Service:
         self._building = threading.Lock()
         self._finished: deque[tuple[float, int]] = deque(maxlen=1000)
         self._count = 0
+        self._closed = False
+        self._newest: Future[Any] = Future()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringline-worker")
         self._begin_accumulation()
         if not facts.failure:
@@ -110,7 +114,11 @@ class Service:
     # work
 
     def arm(self) -> None:
-        """Check and compile the recipe now, and begin a new accumulation."""
+        """Check and compile the recipe now, and begin a new accumulation.
+
+        The files of mask, dark and flat are read again: they may have changed.
+        """
+        self._built = None
         recipe = self._recipe()
         self._begin_accumulation()
         self._wait(self._submit(self._compile, recipe, busy="compiling the recipe"))
@@ -123,7 +131,7 @@ class Service:
         """Clear curve, counts and alarms."""
         self._begin_accumulation()
         bins = self.settings.radial_bins
-        self._show(curve=Curve.blank(bins), frame_index=-1, last_error="")
+        self._show(curve=Curve.blank(bins), frame_index=-1, epoch="", last_error="")
         self._know(forgotten="")
 
     def integrate(self, text: str) -> FloatArray:
@@ -135,12 +143,19 @@ class Service:
         return profile.intensity
 
     def consume(self, text: str) -> str:
-        """Take documents; the reply says which are expected next."""
-        self._recipe()
-        if self._chain is None:
+        """Take documents; the reply says which are expected next.
+
+        A setting that was written before is in force for them; one that makes no recipe is not,
+        and the former stays.
+        """
+        self._build()
+        facts, chain = self._facts, self._chain
+        if facts.failure or facts.readings.recipe is None:
+            raise NotReadyError(facts.failure or facts.problem or _NOT_CONFIGURED)
+        if chain is None:
             raise NotReadyError("the store is not open yet: send again later")
         try:
-            return self._chain.consume(text)
+            return chain.consume(text)
         except ValueError as error:
             raise BadInputError(str(error)) from error
 
@@ -158,10 +173,13 @@ class Service:
         self._show(last_error=message)
 
     def close(self) -> None:
-        """Stop the worker and close the store."""
-        self._worker.shutdown(wait=True, cancel_futures=True)
-        if self._chain is not None:
-            self._chain.close()
+        """Stop the worker and close the store. Work under way is not waited for for ever."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        wait([self._newest], PATIENCE_S)
+        with self._building:
+            self._closed = True
+            if self._chain is not None:
+                self._chain.close()
 
     # on the worker
 
@@ -169,9 +187,17 @@ class Service:
         self._build()
         recipe, engine = self._facts.readings.recipe, self.settings.engine
         try:
-            self._chain = Chain(self._options, recipe, engine, self._on_result)
+            chain = Chain(self._options, recipe, engine, self._on_result)
         except (RecipeError, OSError) as error:
-            self._know(failure=str(error))
+            self._know(failure=str(error), opening=False)
+            return
+        with self._building:
+            if self._closed:
+                chain.close()
+                return
+            self._chain = chain
+            if self._facts.readings.recipe is not recipe:  # built meanwhile, for a command
+                chain.set_recipe(self._facts.readings.recipe)
         self._know(opening=False)
 
     def _build(self) -> None:
@@ -210,10 +236,17 @@ class Service:
         return reduction
 
     def _integrate(self, recipe: Recipe, image: ImageName) -> Profile:
+        reduction = self._compile(recipe)
         began = time.perf_counter()
-        profile = self._compile(recipe).reduce(read_image_named(image))
-        took = 1e3 * (time.perf_counter() - began)
-        self._show(curve=Curve.of(profile), frame_index=image.frame, processing_time=took)
+        profile = reduction.reduce(read_image_named(image))
+        self._show(
+            curve=Curve.of(profile),
+            frame_index=image.frame,
+            epoch=profile.recipe_digest,
+            processing_time=1e3 * (time.perf_counter() - began),
+            raw_uid="",
+            reduced_uid="",
+        )
         return profile
 
     def _on_result(self, result: Result) -> None:
@@ -221,6 +254,8 @@ class Service:
         self._show(
             curve=Curve.of(result.profile),
             frame_index=result.frame_index,
+            epoch=result.epoch,
+            processing_time=1e3 * result.processing_time,
             raw_uid=result.raw_uid,
             reduced_uid=result.reduced_uid,
         )
@@ -253,7 +288,7 @@ class Service:
         if facts.problem:
             raise RecipeError(facts.problem)
         if facts.readings.recipe is None:
-            raise NotReadyError(condition_of(replace(facts, opening=False))[1])
+            raise NotReadyError(_NOT_CONFIGURED)
         return facts.readings.recipe
 
     def _begin_accumulation(self) -> None:
@@ -292,7 +327,8 @@ class Service:
         self._changed()
 
     def _submit(self, job: Callable[..., Any], *arguments: Any, busy: str = "") -> Future[Any]:
-        return self._worker.submit(self._guarded, job, arguments, busy)
+        self._newest = self._worker.submit(self._guarded, job, arguments, busy)
+        return self._newest
 
     def _guarded(self, job: Callable[..., Any], arguments: tuple[Any, ...], busy: str) -> Any:
         self._know(busy=busy)

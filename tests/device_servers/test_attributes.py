@@ -11,7 +11,8 @@ import tango
 
 from ringline.device_servers.attributes import on_wire
 from ringline.device_servers.readings import READINGS
-from ringline.device_servers.settings import SETTINGS, Settings
+from ringline.device_servers.setting_table import SETTINGS
+from ringline.device_servers.settings import Settings
 from ringline.processing import recipe_from_mapping, write_poni
 from tests.device_servers.conftest import RECIPE, Server, reason, recipe_mapping, wait_for
 

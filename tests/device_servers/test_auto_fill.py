@@ -8,7 +8,7 @@ from ophyd_async.core import Command, Device, SignalR, SignalRW
 from ophyd_async.tango.core import TangoDevice
 
 from ringline.device_servers.readings import READINGS
-from ringline.device_servers.settings import SETTINGS
+from ringline.device_servers.setting_table import SETTINGS
 from tests.device_servers.conftest import Server
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tango
 
-from ringline.device_servers.settings import SETTINGS
+from ringline.device_servers.setting_table import SETTINGS
 from ringline.processing import (
     open_frames,
     read_poni,

@@ -87,6 +87,7 @@ def test_a_run_is_reduced_shown_and_stored(
     assert device.intensity.tobytes() == curves[19].tobytes()
     assert (device.frames_seen, device.frames_reduced, device.frames_failed) == (20, 20, 0)
     assert (device.raw_uid, device.frames_pending) == (scan.uid, 0)
+    assert 0 < device.processing_time < 1000
     with open_store(Workspace(own.registration.directory)) as store:
         (run,) = find_reduced(store, raw_uid=scan.uid)
         np.testing.assert_array_equal(run["primary"]["intensity"].read(), curves)

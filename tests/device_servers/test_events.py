@@ -12,7 +12,7 @@ import pytest
 import tango
 
 from ringline.device_servers.readings import READINGS
-from ringline.device_servers.settings import SETTINGS
+from ringline.device_servers.setting_table import SETTINGS
 from tests.device_servers.conftest import Server, wait_for
 
 EVERYTHING = (*SETTINGS, *READINGS, "State", "Status")

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringline.device_servers.settings import (
-    SETTINGS,
-    Settings,
-    configured,
-    configured_by_json,
-    detector_from_text,
-    detector_to_text,
-)
+from ringline.device_servers.setting_table import SETTINGS, configured, configured_by_json
+from ringline.device_servers.settings import Settings, detector_from_text, detector_to_text
 from ringline.processing import (
     ERROR_MODELS,
     SPLITTINGS,
