@@ -144,6 +144,25 @@ def test_a_changed_setting_takes_effect_between_two_frames(
         np.testing.assert_array_equal(found, np.array(expected))
 
 
+def test_a_setting_that_makes_no_recipe_does_not_hold_a_run_up(
+    own: Server, device: tango.DeviceProxy, forwarder: Forwarder, raw: RawFile
+) -> None:
+    images = make_images(4)
+    raw.append(images)
+    scan = Scan(forwarder)
+    scan.stream(det_image=IMAGE)
+    file = scan.file("det_image", raw.uri)
+    scan.frames(file, 0, 2)
+    device.mask_file = "/there/is/no/mask.npy"
+    scan.frames(file, 2, 4)
+    scan.stop()
+    assert forwarder.flush(10)
+    wait_for(lambda: device.frames_reduced == 4, "the former recipe")
+    assert device.state() == tango.DevState.ALARM
+    assert device.epoch == RECIPE.digest
+    wait_for(lambda: device.lag == 0, "the end")
+
+
 def test_frames_that_cannot_be_read_alarm_and_are_counted_until_reset(
     device: tango.DeviceProxy, forwarder: Forwarder, tmp_path: Path, raw: RawFile
 ) -> None:

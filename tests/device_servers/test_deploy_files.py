@@ -1,0 +1,45 @@
+"""The files that a facility starts from name what there is."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ringline.device_servers import serve
+from ringline.device_servers.reducer import AzimuthalReducer
+from ringline.processing.command_line import main
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+def test_the_property_file_names_properties_of_the_class() -> None:
+    servers = json.loads((DEPLOY / "tango" / "ringline.properties.json").read_text())["servers"]
+    known = set(AzimuthalReducer.TangoClassClass.device_property_list)
+    for instance in servers["RinglineDS"].values():
+        for device in instance["AzimuthalReducer"].values():
+            assert set(device["properties"]) <= known
+
+
+def test_the_unit_file_starts_serve_with_options_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = (DEPLOY / "ringline.service").read_text().splitlines()
+    (start,) = [line for line in lines if line.startswith("ExecStart=")]
+    seen = []
+    command = serve.command
+    monkeypatch.setattr(
+        serve,
+        "command",
+        type(command)(command.name, command.summary, command.add_arguments, _note(seen)),
+    )
+    assert main(shlex.split(start)[1:]) == 0
+    assert seen[0].directory == Path("/var/lib/ringline")
+
+
+def _note(seen: list):
+    def run(arguments: object) -> int:
+        seen.append(arguments)
+        return 0
+
+    return run
