@@ -1,7 +1,7 @@
 """The state of a reducer and its one actionable line, as a pure function of the facts."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ringline.callbacks import Accounts
@@ -32,8 +32,8 @@ class Facts:
     """Why nothing works."""
     problem: str = ""
     """Why the settings do not make a recipe."""
-    forgotten: str = ""
-    """Memorized settings that could not be restored."""
+    forgotten: Mapping[str, str] = field(default_factory=dict)
+    """Memorized settings that could not be restored, and have not been set since: why."""
     busy: str = ""
     """What the worker does now."""
     open_runs: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ def _findings(facts: Facts) -> Iterator[tuple[Condition, str]]:
         stays = "; the former recipe stays in force" if readings.recipe else ""
         yield Condition.ALARM, f"{facts.problem}: correct this setting{stays}"
     if facts.forgotten:
-        yield Condition.ALARM, f"{facts.forgotten}: set it again, or accept the default by Reset"
+        yield Condition.ALARM, f"{'; '.join(facts.forgotten.values())}: set it again"
     if missing := facts.settings.not_set():
         yield Condition.STANDBY, f"not configured: call LoadPoni, or set {', '.join(missing)}"
     if readings.accounts.failed or readings.accounts.dropped:

@@ -5,6 +5,7 @@ LoadPoni or Configure, ranges and the last digits are added here, in the same pl
 (the attribute property ``__value``), so that there is one truth and Jive shows it.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,8 @@ import tango
 from ringline.device_servers.setting_table import SETTINGS, Setting
 from ringline.device_servers.settings import Settings
 from ringline.processing import RecipeError
+
+_log = logging.getLogger(__name__)
 
 _VALUE = "__value"
 _LATER_S = 0.3
@@ -30,27 +33,36 @@ class Memory:
         self._lock = threading.Lock()
         self._later: threading.Timer | None = None
 
-    def restore(self) -> tuple[Settings, list[str]]:
-        """The settings, and a line for each value that is not legal any more."""
-        settings, problems = Settings(), []
+    def restore(self) -> tuple[Settings, dict[str, str]]:
+        """The settings, and for each that is not legal any more the reason."""
+        settings, problems = Settings(), {}
         for name, text in self._read().items():
             try:
                 settings = SETTINGS[name].from_text(settings, text)
                 self._kept[name] = text
             except (RecipeError, ValueError, ArithmeticError) as error:
-                problems.append(f"memorized {name} is ignored: {error}")
+                problems[name] = f"memorized {name} is ignored: {error}"
         return settings, problems
 
     def keep(self, settings: Settings, *, but: str = "") -> None:
-        """Write what differs from what is kept, except one that Tango is about to write."""
+        """Write what differs from what is kept, except one that Tango is about to write.
+
+        Where the database does not answer the settings are in force all the same, and are kept
+        with the next change.
+        """
         with self._lock:
             changed = {name: text for name, text in self._news(settings).items() if name != but}
-            if changed and self._database is not None:
-                values = {name: {_VALUE: text} for name, text in changed.items()}
-                self._database.put_device_attribute_property(self._device, values)
-            self._kept |= changed
             if but:
                 self._kept[but] = None
+            if not changed or self._database is None:
+                return
+            try:
+                values = {name: {_VALUE: text} for name, text in changed.items()}
+                self._database.put_device_attribute_property(self._device, values)
+            except tango.DevFailed:
+                _log.exception("settings of %s are not memorized", self._device)
+            else:
+                self._kept |= changed
 
     def keep_later(self, settings: Callable[[], Settings]) -> None:
         """Write all digits of what a client wrote, after Tango has written 15 of them."""

@@ -113,7 +113,7 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
             facts = replace(
                 facts,
                 settings=settings,
-                forgotten="; ".join(forgotten),
+                forgotten=forgotten,
                 readings=_blank_readings(settings, options),
             )
         except Exception as error:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import replace
@@ -18,8 +18,8 @@ from ringline.device_servers.condition import Condition, Facts, condition_of
 from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
 from ringline.device_servers.readings import Curve, Readings
-from ringline.device_servers.setting_table import Setting, configured_by_json
-from ringline.device_servers.settings import Settings
+from ringline.device_servers.setting_table import Setting, configuration, configured, names_set_by
+from ringline.device_servers.settings import GEOMETRY, Settings
 from ringline.processing import (
     Profile,
     Recipe,
@@ -89,17 +89,19 @@ class Service:
         """Set one setting; the recipe is built by the worker."""
         with self._lock:
             settings = setting.changed(self._facts.settings, value)
-            self._facts = replace(self._facts, settings=settings, forgotten="")
+            forgotten = _without(self._facts.forgotten, names_set_by({setting.name: value}))
+            self._facts = replace(self._facts, settings=settings, forgotten=forgotten)
         self._changed()
         self._submit(self._build)
 
     def configure(self, text: str) -> None:
         """Set several settings, given as JSON: all or nothing."""
-        self._adopt(configured_by_json(self.settings, text))
+        given = configuration(text)
+        self._adopt(configured(self.settings, given), names_set_by(given))
 
     def load_poni(self, path: str) -> None:
         """Take the geometry from a PONI file."""
-        self._adopt(self.settings.with_geometry(read_poni(_absolute(path))))
+        self._adopt(self.settings.with_geometry(read_poni(_absolute(path))), GEOMETRY)
 
     def save_poni(self, path: str) -> None:
         """Write the geometry to a PONI file."""
@@ -132,7 +134,6 @@ class Service:
         self._begin_accumulation()
         bins = self.settings.radial_bins
         self._show(curve=Curve.blank(bins), frame_index=-1, epoch="", last_error="")
-        self._know(forgotten="")
 
     def integrate(self, text: str) -> FloatArray:
         """Reduce one frame of a file with the recipe in force, and show it."""
@@ -262,14 +263,15 @@ class Service:
 
     # helpers
 
-    def _adopt(self, settings: Settings) -> None:
+    def _adopt(self, settings: Settings, names: Collection[str]) -> None:
         """Put settings in force after they have been checked in full."""
         recipe = None if settings.not_set() else settings.recipe()
         if recipe is not None:
             self._check_by_compiling(recipe, settings.engine)
         with self._building:
             with self._lock:
-                self._facts = replace(self._facts, settings=settings, forgotten="")
+                forgotten = _without(self._facts.forgotten, names)
+                self._facts = replace(self._facts, settings=settings, forgotten=forgotten)
             self._enforce(settings, recipe)
         self._changed()
 
@@ -350,6 +352,10 @@ class Service:
             return work.result(timeout=PATIENCE_S)
         except StillRunning:
             raise BusyError("still reducing: follow State, then read intensity") from None
+
+
+def _without(mapping: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in mapping.items() if name not in names}
 
 
 def _absolute(path: str) -> Path:

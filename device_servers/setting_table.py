@@ -254,13 +254,19 @@ def configured(settings: Settings, given: Mapping[str, object]) -> Settings:
     return settings
 
 
-def configured_by_json(settings: Settings, text: str) -> Settings:
-    """As ``configured``, from JSON text."""
+def configuration(text: str) -> Mapping[str, object]:
+    """What ``configured`` takes, from JSON text."""
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecipeError(f"not JSON: {error}") from error
-    return configured(settings, _mapping("the configuration", given))
+    return _mapping("the configuration", given)
+
+
+def names_set_by(given: Mapping[str, object]) -> set[str]:
+    """Fields of the settings that a configuration gives."""
+    names = set(SETTINGS) if "recipe" in given else set(given)
+    return names | {"wavelength"} if "energy" in names else names
 
 
 def _mapping(what: str, value: object) -> Mapping[str, object]:

@@ -18,6 +18,12 @@ from ringline.processing import (
     recipe_from_mapping,
 )
 
+GEOMETRY = (
+    *("distance", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength"),
+    *("detector", "orientation"),
+)
+"""What a PONI file sets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -24,7 +24,11 @@ LOST = Accounts(seen=9, reduced=5, dropped=1, failed=3, causes={"torn file": 3, 
         (replace(READY, busy="reducing a.h5"), Condition.RUNNING, "reducing a.h5"),
         (replace(READY, open_runs=("abcdefghi",)), Condition.RUNNING, "reducing run abcdefgh"),
         (replace(READY, problem="bins"), Condition.ALARM, "bins: correct this setting"),
-        (replace(READY, forgotten="memorized x"), Condition.ALARM, "memorized x: set it again"),
+        (
+            replace(READY, forgotten={"x": "memorized x", "y": "memorized y"}),
+            Condition.ALARM,
+            "memorized x; memorized y: set it again",
+        ),
         (
             replace(READY, readings=replace(READINGS, accounts=LOST)),
             Condition.ALARM,

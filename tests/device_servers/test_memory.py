@@ -91,10 +91,12 @@ def test_memorized_values_out_of_range_are_reported_in_status(own: Server) -> No
         read = proxy.read_attribute(name)
         assert read.w_value == read.value
     # What is legal is taken, as if it had been written: 4.066e-11 m, to the last digit.
-    proxy.distance = 0.1
-    wait_for(lambda: proxy.recipe, "a recipe")
+    proxy.Configure('{"distance": 0.1, "radial_bins": 64, "radial_unit": "2th_deg"}')
+    assert "rot1" in proxy.status()
+    assert "distance" not in proxy.status()
+    proxy.rot1 = 0.0
     assert json.loads(proxy.recipe)["geometry"]["wavelength"] == 4.066e-11
-    assert proxy.state() == tango.DevState.ON
+    wait_for(lambda: proxy.state() == tango.DevState.ON, "ON")
 
 
 def test_a_memorized_file_that_is_gone_alarms_and_names_it(own: Server, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringline.device_servers.setting_table import SETTINGS, configured, configured_by_json
+from ringline.device_servers.setting_table import SETTINGS, configuration, configured
 from ringline.device_servers.settings import Settings, detector_from_text, detector_to_text
 from ringline.processing import (
     ERROR_MODELS,
@@ -153,7 +153,7 @@ def test_an_unknown_setting_is_refused_with_near_names() -> None:
 )
 def test_a_malformed_configuration_is_refused(text: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
-        configured_by_json(Settings(), text)
+        configured(Settings(), configuration(text))
 
 
 def test_a_recipe_and_settings_in_one_configuration_apply_in_that_order() -> None:
@@ -195,7 +195,7 @@ def test_a_detector_is_given_by_name_or_json_and_nothing_else() -> None:
 
 def test_a_detector_can_be_configured_as_a_mapping() -> None:
     section = {"pixel1": 1e-4, "pixel2": 1e-4}
-    settings = configured_by_json(Settings(), json.dumps({"detector": section}))
+    settings = configured(Settings(), configuration(json.dumps({"detector": section})))
     assert detector_from_text(settings.detector) == Detector(pixel1=1e-4, pixel2=1e-4)
 
 
