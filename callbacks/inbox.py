@@ -13,7 +13,7 @@ from event_model import unpack_event_page
 
 from ringline.callbacks.frames import ImageFile, Lost
 from ringline.callbacks.wire import snapshot
-from ringline.callbacks.worker import Worker
+from ringline.callbacks.worker import Merging, Worker
 
 
 @dataclass(slots=True)
@@ -24,6 +24,14 @@ class Note:
     content: Any
     arrived: float
     """By the monotonic clock, s."""
+
+    @property
+    def weight(self) -> int:
+        """How many frames it may announce; 1 for what announces none."""
+        if self.name != "stream_datum":
+            return 1
+        indices = self.content["indices"]
+        return max(1, int(indices["stop"]) - int(indices["start"]))
 
 
 class Inbox(Worker[Note]):
@@ -41,7 +49,7 @@ class Inbox(Worker[Note]):
     """
 
     def __init__(self, handle: Callable[[list[Note]], None], folder: Path) -> None:
-        super().__init__("ringline-reduction", handle, merge=_merge, key=_merge_key)
+        super().__init__("ringline-reduction", handle, merging=Merging(_merge_key, _merge))
         self._folder = folder
         self._images: ImageFile | None = None
 
@@ -62,6 +70,13 @@ class Inbox(Worker[Note]):
     def note(self, recipe: Any) -> None:
         """Take a change of recipe: it is for documents that come later."""
         self.put(Note("recipe", recipe, time.monotonic()), barrier=True)
+
+    @property
+    def lag(self) -> int:
+        """Frames and other documents not yet looked at; 0 only when the worker is idle."""
+        with self._changed:
+            in_hand = self._put - self._done - len(self._waiting)
+            return sum(note.weight for note in self._waiting) + min(in_hand, 1)
 
     def _event(self, document: Mapping[str, Any]) -> dict[str, Any]:
         data = {key: self._kept(value) for key, value in document["data"].items()}

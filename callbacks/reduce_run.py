@@ -45,6 +45,12 @@ class Surroundings:
     reader: FrameReader
     report: Callable[[BaseException], None]
     """Takes a bug."""
+    check: Callable[[], None]
+    """Raises Interrupted when the work is to be left to the next process."""
+
+
+class Interrupted(Exception):  # noqa: N818 no error: the rest is done by the next process
+    """The process ends before the work does."""
 
 
 class RunReducer:
@@ -91,15 +97,20 @@ class RunReducer:
         return self.derived.accounts(self._seen)
 
     def take(self, ranges: Sequence[FrameRange]) -> None:
-        """Reduce frames."""
+        """Reduce frames; Interrupted leaves the rest to the next process."""
         self._block_began = time.perf_counter()
-        for frames in ranges:
-            self._locations[frames.location.resource] = frames.location
-            position = frames.start
-            while position < frames.stop:
-                stop = min(position + self._shared.settings.block, frames.stop)
-                position = self._reduce_block(frames, position, stop)
-        self._commit()
+        try:
+            for frames in ranges:
+                self._take(frames)
+        finally:
+            self._commit()
+
+    def _take(self, frames: FrameRange) -> None:
+        self._locations[frames.location.resource] = frames.location
+        position = frames.start
+        while position < frames.stop:
+            stop = min(position + self._shared.settings.block, frames.stop)
+            position = self._reduce_block(frames, position, stop)
 
     def stop(self, raw_stop: Mapping[str, Any]) -> None:
         """End the reduced run, if there is one."""
@@ -113,6 +124,8 @@ class RunReducer:
         try:
             totals, problem = self._totals()
             self.derived.stop(raw_stop, self._seen, totals, problem)
+        except Interrupted:
+            raise
         except Exception as error:  # a run without its sum is still a run
             self._shared.report(error)
             self.derived.stop(raw_stop, self._seen, {}, f"the sum is not there: {error}")
@@ -124,6 +137,7 @@ class RunReducer:
 
     def _reduce_block(self, frames: FrameRange, start: int, stop: int) -> int:
         """Reduce some of the frames start .. stop - 1; return the first that is left."""
+        self._shared.check()
         if self._is_resumed(frames, start):
             return start + 1
         if isinstance(frames.recipe, NoRecipe):
@@ -134,6 +148,7 @@ class RunReducer:
         try:
             images = self._shared.reader.read(frames.location, start, stop, frames.arrived)
         except FrameError as error:
+            self._shared.check()
             if stop - start == 1:
                 self._lose(frames, start, str(error))
                 return stop
@@ -143,6 +158,7 @@ class RunReducer:
             return stop
         monitors = self._monitors(frames, start, len(images))
         for index, (image, monitor) in enumerate(zip(images, monitors, strict=True), start):
+            self._shared.check()
             if index == start or not self._is_resumed(frames, index):
                 self._reduce(frames, index, image, monitor)
         return start + len(images)
@@ -312,6 +328,7 @@ class RunReducer:
         reductions = {output.number: output.reduction for output in self.derived.outputs}
         for ledger in self.derived.ledgers.values():
             for entry in ledger.counting():
+                self._shared.check()
                 try:
                     location = self._locations[entry.resource]
                     image = self._shared.reader.read(location, entry.index, entry.index + 1, 0.0)[0]

@@ -17,7 +17,7 @@ from ringline.callbacks.frames import FrameRange, NoRecipe
 from ringline.callbacks.inbox import Inbox, Note
 from ringline.callbacks.membership import Membership
 from ringline.callbacks.reading import FrameReader
-from ringline.callbacks.reduce_run import RunReducer, Surroundings
+from ringline.callbacks.reduce_run import Interrupted, RunReducer, Surroundings
 from ringline.callbacks.routing import Announced, RawRun
 from ringline.callbacks.settings import Accounts, Emit, ReductionSettings
 from ringline.callbacks.spool import RecordFile, file_name
@@ -76,7 +76,8 @@ class ReductionCallback:
         self._books = threading.Lock()
         self._inbox = Inbox(self._handle, settings.spool or settings.results)
         reader = FrameReader(settings.frame_timeout, settings.readable, lambda: self._inbox.closing)
-        self._shared = Surroundings(settings, reader, self._inbox.fail)
+        self._shared = Surroundings(settings, reader, self._inbox.fail, self._check)
+        self._interrupted = False
 
     def __call__(self, name: str, document: Mapping[str, Any]) -> None:
         """Take one raw document; only enqueues."""
@@ -110,8 +111,12 @@ class ReductionCallback:
 
     @property
     def lag(self) -> int:
-        """Frames announced and not yet accounted for, and documents not yet looked at."""
-        return self._all().pending + self._inbox.waiting
+        """Frames announced and not yet accounted for, and documents not yet looked at.
+
+        It is 0 only when nothing is left to do.
+        """
+        in_hand = self._inbox.lag
+        return self._all().pending + in_hand
 
     @property
     def busy(self) -> bool:
@@ -140,8 +145,14 @@ class ReductionCallback:
         self._inbox.drain(timeout)
 
     def close(self, timeout: float | None = 30.0) -> None:
-        """Finish what waits and stop. Without a spool, open runs end as aborted."""
+        """Finish what waits and stop.
+
+        With a spool, what is not done in time is left to the next callback on the same spool,
+        and so are open runs; without one, open runs end as aborted.
+        """
         self._inbox.close(timeout)
+        if not self._inbox.ended:
+            return  # still busy with a frame: its files are not ours to close
         for uid in list(self._runs):
             self._close_run(uid)
         self._shared.reader.close()
@@ -151,17 +162,31 @@ class ReductionCallback:
         for path in self._spooled(raw_uid):
             path.unlink(missing_ok=True)
 
+    def _check(self) -> None:
+        if self.settings.spool is not None and self._inbox.closing:
+            raise Interrupted
+
     def _handle(self, items: list[Note]) -> None:
-        for item in items:
-            try:
-                if item.name == "recipe":
-                    self._in_force = item.content
-                else:
-                    self._route(item)
-            except Exception as error:  # one document must not take the others with it
-                self._inbox.fail(error)
-        for run in self._runs.values():
-            self._reduce_pending(run)
+        if self._interrupted:
+            return
+        try:
+            for item in items:
+                self._handle_one(item)
+            for run in self._runs.values():
+                self._reduce_pending(run)
+        except Interrupted:
+            self._interrupted = True
+
+    def _handle_one(self, item: Note) -> None:
+        try:
+            if item.name == "recipe":
+                self._in_force = item.content
+            else:
+                self._route(item)
+        except Interrupted:
+            raise
+        except Exception as error:  # one document must not take the others with it
+            self._inbox.fail(error)
 
     def _route(self, note: Note) -> None:
         uid = self._membership.run_of(note.name, note.content)
@@ -216,6 +241,8 @@ class ReductionCallback:
         for reducer in run.reducers.values():
             try:
                 reducer.stop(document)
+            except Interrupted:
+                raise
             except Exception as error:
                 self._inbox.fail(error)
         self._forget_run(uid, run)

@@ -5,9 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Merging(Generic[Item]):
+    """How items that wait become fewer."""
+
+    key: Callable[[Item], Hashable | None]
+    """Items of equal key may be merged; None: never."""
+    merge: Callable[[Item, Item], bool]
+    """Puts the second item into the first, which still waits; returns whether it could."""
 
 
 class Worker(Generic[Item]):
@@ -24,11 +35,8 @@ class Worker(Generic[Item]):
         Takes the list of items.
     bound:
         Most items that wait; :meth:`put` blocks beyond it. None: no bound.
-    merge:
-        Puts the second item into the first, which still waits, and returns whether it could.
-        Asked for items of the same key.
-    key:
-        What can be merged: items of equal key; None: never.
+    merging:
+        How items that wait become fewer; None: they do not.
     """
 
     def __init__(
@@ -37,22 +45,25 @@ class Worker(Generic[Item]):
         handle: Callable[[list[Item]], None],
         *,
         bound: int | None = None,
-        merge: Callable[[Item, Item], bool] | None = None,
-        key: Callable[[Item], Hashable | None] = lambda _: None,
+        merging: Merging[Item] | None = None,
     ) -> None:
-        self._handle, self._bound = handle, bound
-        self._merge, self._key = merge, key
+        self._handle, self._bound, self._merging = handle, bound, merging
         self._waiting: list[Item] = []
         self._latest: dict[Hashable, Item] = {}
         self._changed = threading.Condition()
-        self._put = self._done = self._taken = 0
+        self._put = self._done = 0
+        self._rest_until = 0.0
+        self._hurried = 0
         self._error: BaseException | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, item: Item, *, barrier: bool = False) -> None:
-        """Hand over an item; ignored after :meth:`close`. Nothing merges across a barrier."""
+    def put(self, item: Item, *, barrier: bool = False, urgent: bool = False) -> None:
+        """Hand over an item; ignored after :meth:`close`.
+
+        Nothing merges across a barrier, and what is urgent ends a :meth:`rest`.
+        """
         with self._changed:
             self._changed.wait_for(self._has_room)
             if barrier:
@@ -61,6 +72,8 @@ class Worker(Generic[Item]):
                 return
             self._waiting.append(item)
             self._put += 1
+            if urgent:
+                self._rest_until = 0.0
             self._changed.notify_all()
 
     @property
@@ -76,8 +89,17 @@ class Worker(Generic[Item]):
 
     @property
     def closing(self) -> bool:
-        """Whether :meth:`close` was called."""
+        """Whether :meth:`close` has stopped waiting."""
         return self._closing
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has ended."""
+        return not self._thread.is_alive()
+
+    def rest(self, seconds: float) -> None:
+        """Let items gather before the next list, unless somebody waits for them."""
+        self._rest_until = time.monotonic() + seconds
 
     def fail(self, error: BaseException) -> None:
         """Keep an error for :meth:`drain`, unless there is one."""
@@ -93,7 +115,12 @@ class Worker(Generic[Item]):
         """Wait until everything put before is handled; False when the time is up."""
         with self._changed:
             goal = self._put
-            return self._changed.wait_for(lambda: self._done >= goal, timeout)
+            self._hurried += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: self._done >= goal, timeout)
+            finally:
+                self._hurried -= 1
 
     def drain(self, timeout: float | None = None) -> None:
         """Wait like :meth:`wait`, then raise the error that was kept.
@@ -125,12 +152,17 @@ class Worker(Generic[Item]):
         own = threading.current_thread() is self._thread
         return own or self._closing or self._bound is None or len(self._waiting) < self._bound
 
+    def _may_go_on(self) -> bool:
+        full = self._bound is not None and len(self._waiting) >= self._bound
+        resting = time.monotonic() < self._rest_until
+        return bool(self._closing or self._hurried or full or not resting)
+
     def _merged(self, item: Item) -> bool:
-        key = self._key(item)
-        if key is None or self._merge is None:
+        key = None if self._merging is None else self._merging.key(item)
+        if self._merging is None or key is None:
             return False
         latest = self._latest.get(key)
-        if latest is not None and self._merge(latest, item):
+        if latest is not None and self._merging.merge(latest, item):
             return True
         self._latest[key] = item
         return False
@@ -148,6 +180,8 @@ class Worker(Generic[Item]):
     def _take(self) -> list[Item]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            while not self._may_go_on():
+                self._changed.wait(self._rest_until - time.monotonic())
             items, self._waiting = self._waiting, []
             self._latest.clear()
             self._changed.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from ringline.callbacks.run_writer import LiveRunWriter
+
+
+_REST, _LONGEST_REST = 3.0, 1.0
+"""Pause between two flushes: in units of what the flush took, and at most, s."""
 
 
 class StoreWriter:
@@ -53,7 +58,7 @@ class StoreWriter:
 
     def __call__(self, name: str, document: Mapping[str, Any]) -> None:
         """Take one document."""
-        self._worker.put((name, snapshot(document)))
+        self._worker.put((name, snapshot(document)), urgent=name == "stop")
 
     @property
     def waiting(self) -> int:
@@ -94,8 +99,11 @@ class StoreWriter:
             run = self._membership.run_of(name, document)
             if run is not None:
                 self._attempt(run, partial(self._feed, run, name, document))
+        started = time.monotonic()
         for run, (_, writer) in list(self._runs.items()):
             self._attempt(run, writer.flush)
+        # A flush costs the same for one row and for a thousand, and the process has other work.
+        self._worker.rest(min(_LONGEST_REST, _REST * (time.monotonic() - started)))
 
     def _attempt(self, run: str, action: Callable[[], None]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -219,6 +220,28 @@ def test_a_journal_cut_off_in_the_middle_of_a_line_loses_only_that_line(kit, ser
     one.start(kit.recipe())
     assert one.send(documents[4:], 4) == len(documents)
     np.testing.assert_array_equal(one.run().curves(), kit.curves(kit.recipe(), images))
+
+
+@pytest.mark.parametrize("there", [0, 5])
+def test_a_server_that_is_stopped_leaves_its_backlog_to_the_next(
+    kit, service, raw_file, monkeypatch, there
+):
+    images = kit.images(10)
+    file = raw_file(images[:there])
+    one = service(kit.recipe(), block=2, frame_timeout=60)
+    one.send(fly_documents(kit, file, 10))
+    while one.callback.accounts().reduced < there:
+        time.sleep(0.01)
+    one.consumer.close(0)
+    one.callback.close(0.1)
+    assert one.callback.accounts().failed == 0
+    before = one.reducing.emitted
+    file.append(images[there:])
+    one.start(kit.recipe())
+    one.callback.drain(30)
+    (run,) = kit.reduced_runs(kit.without_repetitions(before + one.reducing.emitted))
+    np.testing.assert_array_equal(run.curves(), kit.curves(kit.recipe(), images))
+    assert run.accounts["frames_failed"] == 0
 
 
 def test_the_journal_stays_until_the_store_has_everything(kit, service, raw_file):
