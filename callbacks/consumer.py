@@ -17,6 +17,7 @@ from ringline.callbacks.wire import from_json, to_json
 from ringline.processing import Recipe, RecipeError, recipe_from_mapping
 
 _SETTLE_TIMEOUT = 60.0  # s; tried again for as long as it takes
+_FIRST_PAUSE, _LAST_PAUSE = 0.5, 60.0  # s
 _MOST_ENDED = 10_000
 
 
@@ -43,8 +44,9 @@ class Consumer:
     spool:
         Folder of the journals.
     settle:
-        Waits until everything emitted is in the store, for at most the given s, and raises when
-        it is not: ``writer.drain``. None: everything is, at once.
+        Waits until everything emitted is in the store, for at most the given s: TimeoutError when
+        it is not yet, another error when it will not be, and then the documents are emitted
+        again: ``writer.settle``. None: everything is, at once.
     """
 
     def __init__(
@@ -192,27 +194,33 @@ class Consumer:
             self._callback.set_problem(f"the recipe of the interrupted run is gone: {error}")
 
     def _settle_runs(self) -> None:
+        pause = _FIRST_PAUSE
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped or self._closing)
                 if not self._stopped or self._closing:
                     return
                 runs = list(self._stopped)
-            if self._is_settled():
+            if self._is_settled(runs):
+                pause = _FIRST_PAUSE
                 self._end(runs)
             else:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closing, 1.0)
+                    self._changed.wait_for(lambda: self._closing, pause)
+                pause = min(2 * pause, _LAST_PAUSE)
 
-    def _is_settled(self) -> bool:
-        deadline = time.monotonic() + _SETTLE_TIMEOUT
+    def _is_settled(self, runs: list[str]) -> bool:
+        while not self._callback.wait(0.2):
+            if self._closing:
+                return False
         try:
-            while not self._callback.wait(0.2):
-                if self._closing or time.monotonic() > deadline:
-                    return False
             if self._settle is not None:
                 self._settle(_SETTLE_TIMEOUT)
-        except Exception:  # shown where the writer is watched; here: not yet
+        except TimeoutError:
+            return False
+        except Exception:  # shown where the store is watched; here: again, from the spool
+            for run in runs:
+                self._callback.emit_again(run)
             return False
         return True
 

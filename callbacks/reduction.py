@@ -157,6 +157,15 @@ class ReductionCallback:
             self._close_run(uid)
         self._shared.reader.close()
 
+    def emit_again(self, raw_uid: str) -> None:
+        """Emit the documents of a run that has ended once more: the store lost some."""
+        for path in self._spooled(raw_uid):
+            spool = RecordFile(path)
+            for record in spool.records():
+                for name, document in record["documents"]:
+                    self._emit(name, document)
+            spool.close()
+
     def forget(self, raw_uid: str) -> None:
         """Delete the spool of a run whose documents are all in the store."""
         for path in self._spooled(raw_uid):

@@ -51,6 +51,7 @@ class StoreWriter:
         self._container = container.include_data_sources()
         self._readable = None if readable is None else tuple(readable)
         self._runs: dict[str, tuple[Callable[[str, Any], None], LiveRunWriter]] = {}
+        self._incomplete: set[str] = set()
         self._membership = Membership()
         self._worker: Worker[tuple[str, dict[str, Any]]] = Worker(
             "ringline-store", self._write, bound=bound
@@ -82,6 +83,22 @@ class StoreWriter:
         """
         self._worker.drain(timeout)
 
+    def settle(self, timeout: float | None = None) -> None:
+        """Wait like :meth:`drain`; an error counts only while a run is incomplete because of it.
+
+        Raises
+        ------
+        TimeoutError
+            It was not done in time, s.
+        RuntimeError
+            Runs were given up; they are complete when all their documents come again.
+        """
+        finished = self._worker.wait(timeout)
+        if self._incomplete:
+            raise RuntimeError(f"not stored to the end: runs {', '.join(sorted(self._incomplete))}")
+        if not finished:
+            raise TimeoutError(f"the store did not take all documents within {timeout} s")
+
     def clear_error(self) -> None:
         """Forget the error."""
         self._worker.clear_error()
@@ -110,11 +127,13 @@ class StoreWriter:
             action()
         except Exception as error:  # one run must not take the others with it
             self._worker.fail(error)
+            self._incomplete.add(run)
             self._runs.pop(run, None)
 
     def _feed(self, run: str, name: str, document: dict[str, Any]) -> None:
         if name == "start":
             self._runs[run] = self._open(document)
+            self._incomplete.discard(run)
         if run not in self._runs:
             return  # given up
         self._runs[run][0](name, document)

@@ -74,7 +74,7 @@ class Chain:
             opened.callback(self._quietly, self._writer.close)
             self._callback = ReductionCallback(recipe, self._writer, settings=settings)
             opened.callback(self._quietly, self._callback.close)
-            self._consumer = Consumer(self._callback, workspace.spool, settle=self._writer.drain)
+            self._consumer = Consumer(self._callback, workspace.spool, settle=self._writer.settle)
             opened.callback(self._quietly, self._consumer.close)
             self._opened = opened.pop_all()
 

@@ -33,7 +33,7 @@ def main() -> None:
             frame_timeout=20,
         )
         callback = ReductionCallback(recipe, writer, settings=settings)
-        consumer = Consumer(callback, workspace.spool, settle=writer.drain)
+        consumer = Consumer(callback, workspace.spool, settle=writer.settle)
         print("ready", flush=True)
         for line in sys.stdin:
             if line.strip() == "end":

@@ -18,7 +18,7 @@ class Service:
 
     def __init__(self, kit, folder, recipe, **settings):
         self.kit, self.folder, self.settings = kit, folder, settings
-        self.emitted = []
+        self.problems = []
         self.start(recipe)
 
     def start(self, recipe):
@@ -29,6 +29,8 @@ class Service:
         self.stored = True
 
     def settle(self, _):
+        if self.problems:
+            raise self.problems.pop()
         if not self.stored:
             raise TimeoutError("the store is not there")
 
@@ -220,6 +222,18 @@ def test_a_journal_cut_off_in_the_middle_of_a_line_loses_only_that_line(kit, ser
     one.start(kit.recipe())
     assert one.send(documents[4:], 4) == len(documents)
     np.testing.assert_array_equal(one.run().curves(), kit.curves(kit.recipe(), images))
+
+
+def test_a_store_that_lost_documents_gets_them_again(kit, service, raw_file):
+    documents = fly_documents(kit, raw_file(kit.images(2)), 2)
+    problems = [RuntimeError("not stored to the end")]
+    one = service()
+    one.problems = problems
+    one.send(documents)
+    assert one.consumer.settle(20)
+    names = [name for name, _ in one.reducing.emitted]
+    assert names.count("stop") == 2
+    assert len(kit.reduced_runs(kit.without_repetitions(one.reducing.emitted))) == 1
 
 
 @pytest.mark.parametrize("there", [0, 5])

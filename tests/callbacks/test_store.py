@@ -16,6 +16,7 @@ from ringline.callbacks import (
     open_store,
     read_curves,
 )
+from ringline.callbacks.run_writer import LiveRunWriter
 from ringline.callbacks.uris import path_of_uri, path_within, uri_of_path
 from ringline.processing import FrameError, RecipeError
 
@@ -249,6 +250,32 @@ def test_one_broken_run_does_not_take_the_others_with_it(kit, store, raw):
     with pytest.raises(KeyError):
         writer.close(5)
     assert store.raw[good.uid].metadata["stop"]["exit_status"] == "success"
+
+
+def test_a_run_that_could_not_be_written_is_complete_when_it_comes_again(
+    kit, raw, reduce_into, store, recipe, monkeypatch
+):
+    images = kit.images(4)
+    file, work = raw(images), reduce_into(recipe)
+    scan = fly(kit, work.callback, file, 4)
+    work.callback.drain(10)
+    writer = StoreWriter(store.reduced, readable=store.readable)
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveRunWriter, "_write_external_data", lambda *_: 1 / 0)
+        for name, document in work.emitted:
+            writer(name, document)
+        with pytest.raises(RuntimeError, match="not stored to the end"):
+            writer.settle(30)
+    writer.clear_error()
+    with pytest.raises(RuntimeError, match="not stored to the end"):
+        writer.settle(30)
+    for name, document in work.emitted:
+        writer(name, document)
+    writer.settle(30)
+    writer.close(30)
+    (run,) = find_reduced(store, raw_uid=scan.uid)
+    np.testing.assert_array_equal(run["primary"].read()["intensity"], kit.curves(recipe, images))
+    assert kit.recipe_from_json(run.start["recipe"]) == recipe
 
 
 def test_events_of_a_raw_run_are_written_in_few_large_steps(kit, store):
