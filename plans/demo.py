@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mask", type=Path, metavar="FILE", help="mask of the images")
     add("--orientation", type=int, metavar="1-4", help="of the images (default: the PONI's)")
     add("--calibrant", metavar="NAME", help="rings to draw on the image: LaB6 or CeO2")
-    add("--bins", type=int, default=1000, metavar="N", help="radial bins (default: 1000)")
+    add("--bins", type=int, default=500, metavar="N", help="radial bins (default: 500)")
     add("--size", type=int, default=512, metavar="PIXELS",
         help="edge of the simulated detector, up to 2048 (default: 512)")  # fmt: skip
     add("--bad-frames", type=int, default=0, metavar="N",
@@ -45,11 +45,12 @@ def run(options: argparse.Namespace) -> int:
     _quiet()
     workspace = Workspace(options.directory.absolute()).create()
     try:
-        with ending_on_signals(), ServedSystem(workspace) as system:
+        with ending_on_signals() as check_ended, ServedSystem(workspace) as system:
             # All this while the services start.
             experiment = _experiment(options, workspace)
             with open_store(workspace) as store:
                 served = system.wait_until_ready()
+                check_ended()
                 taken = take_frames(experiment, store, served)
                 report = report_of(taken, experiment, store, served)
     except Ended as ended:

@@ -197,6 +197,11 @@ def _run(engine: RunEngine, experiment: Experiment, reduction: ReductionDevice) 
     try:
         with redirect_stdout(io.StringIO()):  # where a RunEngine says that it halts
             (raw_uid,) = cast("tuple[str]", engine(plan))
+    except BaseException:
+        if not engine.state.is_idle:
+            with redirect_stdout(io.StringIO()):
+                engine.halt()  # type: ignore[no-untyped-call]
+        raise
     finally:
         experiment.detector.camera.stop()
     return raw_uid

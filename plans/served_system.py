@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +120,8 @@ class ServedSystem:
         return lines[-1].removeprefix("ringline serve: ") if lines else "it said nothing"
 
 
-class Ended(Exception):  # noqa: N818  # no error: someone wanted it
-    """A signal asked this process to end."""
+class Ended(BaseException):
+    """A signal asked this process to end. No Exception: libraries swallow those."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -129,18 +129,30 @@ class Ended(Exception):  # noqa: N818  # no error: someone wanted it
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into :class:`Ended`; later ones do not disturb the end."""
+def ending_on_signals() -> Iterator[Callable[[], None]]:
+    """Turn the first SIGINT or SIGTERM into :class:`Ended`; later ones do not disturb the end.
+
+    Yields
+    ------
+    :
+        A function that raises it again: for the case that a finalizer swallowed it.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
+    asked: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
         for other in numbers:
             signal.signal(other, signal.SIG_IGN)
         raise Ended(number)
 
+    def check() -> None:
+        if asked:
+            raise Ended(asked[0])
+
     before = {number: signal.signal(number, end) for number in numbers}
     try:
-        yield
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

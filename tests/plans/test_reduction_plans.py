@@ -1,10 +1,14 @@
+import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import fabio.edfimage
+import h5py
 import numpy as np
 import pytest
 import tango
@@ -12,7 +16,7 @@ from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from ophyd_async.sim import SimMotor
 
-from ringline.callbacks import Store, find_reduced_headers, read_curves
+from ringline.callbacks import Store, find_reduced, find_reduced_headers, read_curves
 from ringline.plans import (
     ClassicDetector,
     PlaybackDetector,
@@ -27,8 +31,11 @@ from ringline.plans import (
     reduction_wrapper,
 )
 from ringline.processing import RecipeError, open_frames, recipe_from_json, reduction_for
+from ringline.processing.command_line import main
 
 from .conftest import Documents, System, finished_run, run_in  # noqa: TID252
+
+CEO2 = Path(__file__).parents[3] / "shared/data/ceo2-pilatus1m"
 
 
 def accounts_of(store: Store, raw_uid: str) -> tuple[int, int, int, int]:
@@ -313,3 +320,71 @@ def test_a_refused_setting_changes_nothing(engine: RunEngine, reduction: Reducti
     with pytest.raises(RecipeError, match="radial_bins"):
         run_in(engine, reduction.configure({"error_model": "none", "radial_bins": 0}))
     assert run_in(engine, reduction.recipe_digest.get_value()) == before
+
+
+def test_a_run_without_frames_makes_no_reduced_run_and_nobody_waits(
+    engine: RunEngine, store: Store, reduction: ReductionDevice
+) -> None:
+    def empty() -> Iterator[Any]:
+        yield from bps.open_run()
+        yield from bps.close_run()
+
+    began = time.monotonic()
+    (raw_uid,) = engine(reduction_wrapper(empty(), reduction))
+    assert reduction.up_to_date
+    assert time.monotonic() - began < 2.0
+    assert find_reduced(store, raw_uid=raw_uid) == []
+
+
+@pytest.mark.parametrize(("request_end", "status"), [("abort", "abort"), ("stop", "success")])
+def test_a_run_that_is_ended_from_a_pause_ends_alike_in_the_reduced_run(
+    engine: RunEngine,
+    store: Store,
+    camera_detector: SimulatedDetector,
+    reduction: ReductionDevice,
+    request_end: str,
+    status: str,
+) -> None:
+    def per_shot(detectors: list[Any]) -> Iterator[Any]:
+        yield from bps.trigger_and_read(detectors)
+        yield from bps.checkpoint()
+        yield from bps.pause()
+
+    plan = bp.count([camera_detector], 3, per_shot=per_shot)
+    with pytest.raises(RunEngineInterrupted):
+        engine(reduction_wrapper(plan, reduction))
+    (raw_uid,) = getattr(engine, request_end)()
+    stop = finished_run(store, raw_uid).metadata["stop"]
+    assert stop["exit_status"] == status
+    assert stop["accounts"]["frames_reduced"] == 1
+
+
+@pytest.mark.skipif(not CEO2.is_dir(), reason=f"no {CEO2}")
+def test_a_real_image_gives_the_same_bytes_by_plan_by_tango_and_by_command_line(
+    engine: RunEngine, system: System, store: Store, reduction: ReductionDevice, tmp_path: Path
+) -> None:
+    image, poni = CEO2 / "CeO2_Pilatus1M.tif", CEO2 / "CeO2_Pilatus1M.poni"
+    copy = shutil.copy(image, system.workspace.directory)
+    settings = {
+        "orientation": 2,
+        "radial_bins": 1512,
+        "radial_unit": "2th_deg",
+        "splitting": "bbox",
+        "error_model": "none",
+        "polarization_factor": 0.99,
+        "mask_file": "",
+    }
+    run_in(engine, reduction.load_poni(poni.resolve()))
+    run_in(engine, reduction.configure(settings))
+    player = PlaybackDetector(system.workspace.raw, [image], name="pilatus")
+    (raw_uid,) = engine(reduce_count([player], reduction))
+    stored = read_curves(finished_run(store, raw_uid)).intensity[0]
+    by_tango = np.asarray(tango.DeviceProxy(reduction.get_trl()).Integrate(str(copy)))
+    words = ["--orientation", "2", "--bins", "1512", "--unit", "2th_deg", "--split", "bbox"]
+    words += ["--polarization", "0.99", "-o", str(tmp_path / "out.h5")]
+    assert main(["integrate", str(image), "--poni", str(poni), *words]) == 0
+    with h5py.File(tmp_path / "out.h5") as file:
+        entry = file[file.attrs["default"]]
+        data = entry[entry.attrs["default"]]
+        by_command = data[data.attrs["signal"]][0]
+    assert stored.tobytes() == by_tango.tobytes() == by_command.tobytes()
