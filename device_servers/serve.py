@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,10 +62,36 @@ class Place:
         return self.workspace.directory / "tango_port"
 
 
+class Stopping:
+    """An event that a signal handler may set.
+
+    A handler runs in the thread that waits: it would wait for ever for the lock of a
+    `threading.Event`, when the signal comes while that thread holds it.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def set(self) -> None:
+        """Ask to stop."""
+        self._asked = True
+
+    def is_set(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, at most so long, until it is asked for; whether it was."""
+        deadline = time.monotonic() + seconds
+        while not self._asked and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(_NAP_S, left))
+        return self._asked
+
+
 class System:
     """The processes of one place: started together, watched, stopped together."""
 
-    def __init__(self, place: Place, stopping: threading.Event) -> None:
+    def __init__(self, place: Place, stopping: Stopping) -> None:
         self._place, self._stopping = place, stopping
         self._database: Child | None = None
         self._server: Child | None = None
@@ -218,7 +243,7 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
     )
-    stopping = threading.Event()
+    stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with _sole_owner(workspace):
