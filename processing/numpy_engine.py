@@ -59,12 +59,11 @@ class NumpyEngine:
         raw = self._raw(frame)
         dark = self.recipe.corrections.dark
         signal = raw if dark is None else raw - dark.values.ravel()
+        norm, count, rejected = *self._static, 0
+        # A pixel that is not a number counts nowhere: neither its signal nor its norm.
         valid = np.isfinite(raw)
-        if valid.all():
-            norm, count, rejected = *self._static, 0
-        else:
-            # A pixel that is not a number counts nowhere: neither its signal nor its norm.
-            signal = np.where(valid, signal, 0.0)
+        if not valid.all():
+            signal, raw = np.where(valid, signal, 0.0), np.where(valid, raw, 0.0)
             norm, count = self._sum(self._table.norm * valid), self._sum(valid.astype(float))
             rejected = int((self._in_use & ~valid).sum())
         return Sums(
@@ -91,17 +90,23 @@ class NumpyEngine:
         if self.recipe.error_model == "none":
             return np.zeros(self._output_shape)
         # pyFAI's Poisson variance: that of the counts as recorded, at least one.
-        variance = np.where(valid, np.maximum(raw, 1.0), 0.0)
-        return self._binned(self._table.shares.weight**2 * variance[self._table.shares.pixel])
+        return self._binned(np.maximum(raw, 1.0) * valid, self._squared_weight)
 
     def _sum(self, values: FloatArray) -> FloatArray:
-        shares = self._table.shares
-        return self._binned(shares.weight * values[shares.pixel])
+        return self._binned(values, self._table.shares.weight)
 
-    def _binned(self, weights: FloatArray) -> FloatArray:
-        bins = int(np.prod(self._output_shape))
-        sums = np.bincount(self._table.shares.bin, weights=weights, minlength=bins)
-        return np.asarray(sums, np.float64).reshape(self._output_shape)
+    def _binned(self, values: FloatArray, weight: FloatArray) -> FloatArray:
+        shares = self._table.shares
+        entries = values.take(shares.pixel)
+        entries *= weight
+        sums = np.zeros(int(np.prod(self._output_shape)))
+        if shares.start.size:
+            sums[shares.bin] = np.add.reduceat(entries, shares.start)
+        return sums.reshape(self._output_shape)
+
+    @cached_property
+    def _squared_weight(self) -> FloatArray:
+        return np.square(self._table.shares.weight)
 
     @cached_property
     def _static(self) -> tuple[FloatArray, FloatArray]:

@@ -14,7 +14,25 @@ Indices = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Pixel ``pixel[k]`` counts in bin ``bin[k]`` with ``weight[k]``; all of shape (entries,)."""
+    """Which pixels count in which bins: entries ordered by bin.
+
+    Those from ``start[k]`` to ``start[k + 1] - 1`` belong to ``bin[k]``; bins that no pixel
+    reaches have no entry.
+    """
+
+    pixel: npt.NDArray[np.intp]
+    """Flat pixel number of each entry."""
+    weight: FloatArray
+    """Part of the pixel that counts."""
+    bin: npt.NDArray[np.intp]
+    """Flat numbers of the bins that have entries, ascending."""
+    start: npt.NDArray[np.intp]
+    """Where the entries of each of these begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Entries as they come: pixel, bin and weight of each."""
 
     pixel: Indices
     bin: Indices
@@ -65,7 +83,7 @@ def share(axes: list[Axis], extents: list[Extent], used: BoolArray) -> Shares:
     Returns
     -------
     :
-        Entries, each with a flat bin number, ordered by pixel.
+        Entries ordered by bin; within a bin in an order that depends on nothing else.
     """
     spans = [_span(axis, extent) for axis, extent in zip(axes, extents, strict=True)]
     for span in spans:
@@ -73,19 +91,24 @@ def share(axes: list[Axis], extents: list[Extent], used: BoolArray) -> Shares:
     pixel = np.flatnonzero(used).astype(np.int32)
     spans = [_taken(span, pixel) for span in spans]
     parts = list(_parts(spans, pixel))
-    pixels = np.concatenate([part.pixel for part in parts])
-    order = np.argsort(pixels, kind="stable")
+    bins = np.concatenate([part.bin for part in parts])
+    count = int(np.prod([axis.bins for axis in axes]))
+    # Sixteen bits are sorted by radix, ten times as fast.
+    order = np.argsort(bins.astype(np.uint16 if count <= 65_536 else np.int32), kind="stable")
+    bins = bins[order]
+    start = np.flatnonzero(np.diff(bins, prepend=-1))
     return Shares(
-        pixels[order],
-        np.concatenate([part.bin for part in parts])[order],
+        np.concatenate([part.pixel for part in parts])[order].astype(np.intp),
         np.concatenate([part.weight for part in parts])[order],
+        bins[start].astype(np.intp),
+        start,
     )
 
 
-def _parts(spans: list[_Span], pixel: Indices) -> Iterator[Shares]:
+def _parts(spans: list[_Span], pixel: Indices) -> Iterator[_Part]:
     """Entries step by step along the first axis, and within it along the others."""
     if not spans:
-        yield Shares(pixel, np.zeros(pixel.size, np.int32), np.ones(pixel.size))
+        yield _Part(pixel, np.zeros(pixel.size, np.int32), np.ones(pixel.size))
         return
     span, rest = spans[0], spans[1:]
     stride = int(np.prod([other.axis.bins for other in rest]))
@@ -98,7 +121,7 @@ def _parts(spans: list[_Span], pixel: Indices) -> Iterator[Shares]:
             [_taken(other, here) for other in rest], np.arange(here.size, dtype=np.int32)
         ):
             at = inner.pixel
-            yield Shares(pixel[here[at]], bins[at] + inner.bin, overlap[at] * inner.weight)
+            yield _Part(pixel[here[at]], bins[at] + inner.bin, overlap[at] * inner.weight)
 
 
 def _span(axis: Axis, extent: Extent) -> _Span:
