@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ringline.callbacks import Workspace, open_store
@@ -14,7 +14,7 @@ from ringline.plans.demo_run import Experiment, account_of, report_of, take_fram
 from ringline.plans.exposures import SimulatedExposures
 from ringline.plans.served_system import Ended, ServedSystem, ending_on_signals
 from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetector, demo_scene
-from ringline.processing import RecipeError
+from ringline.processing import Corrections, Geometry, Radial, Recipe, RecipeError, read_poni
 from ringline.processing.command_line import DONE, Command
 
 
@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
     _check(options)
-    _quiet()
     workspace = Workspace(options.directory.absolute()).create()
+    _quiet()
     try:
         with ending_on_signals() as check_ended, ServedSystem(workspace) as system:
             # All this while the services start.
@@ -94,26 +94,15 @@ def _check(options: argparse.Namespace) -> None:
 def _experiment(options: argparse.Namespace, workspace: Workspace) -> Experiment:
     step = options.frames // (options.bad_frames + 1)
     unreadable = {step * (number + 1) for number in range(options.bad_frames)}
-    common: dict[str, object] = {
-        "radial_bins": options.bins,
-        "radial_unit": "q_nm^-1",
-        "splitting": "bbox",
-        "error_model": "poisson",
-    }
     if options.image:
-        return _playback(options, workspace, common, unreadable)
+        return _playback(options, workspace, unreadable)
     scene = demo_scene(shape=(options.size, options.size))
     exposures = SimulatedExposures(scene, evolution=options.frames)
     detector = SimulatedDetector(workspace.raw, exposures, unreadable=unreadable)
+    corrections = Corrections(mask=str(detector.mask_file), polarization=scene.polarization)
     return Experiment(
         detector=detector,
-        settings={
-            **common,
-            "mask_file": str(detector.mask_file),
-            "polarization_factor": scene.polarization,
-        },
-        poni=detector.poni_file,
-        mask=detector.mask_file,
+        recipe=_recipe(options, read_poni(detector.poni_file), corrections),
         powders=scene.powders,
         sample="LaB6 in which CeO2 grows",
         frames=options.frames,
@@ -122,23 +111,29 @@ def _experiment(options: argparse.Namespace, workspace: Workspace) -> Experiment
 
 
 def _playback(
-    options: argparse.Namespace,
-    workspace: Workspace,
-    settings: dict[str, object],
-    unreadable: set[int],
+    options: argparse.Namespace, workspace: Workspace, unreadable: set[int]
 ) -> Experiment:
     images = [path.absolute() for path in options.image]
-    settings["mask_file"] = str(options.mask.absolute()) if options.mask else ""
-    settings["polarization_correction"] = False
+    geometry = read_poni(options.poni)
     if options.orientation is not None:
-        settings["orientation"] = options.orientation
+        stored = replace(geometry.detector, orientation=options.orientation)
+        geometry = replace(geometry, detector=stored)
+    mask = str(options.mask.absolute()) if options.mask else None
     return Experiment(
         detector=PlaybackDetector(workspace.raw, images, unreadable=unreadable),
-        settings=settings,
-        poni=options.poni.absolute(),
-        mask=options.mask,
+        recipe=_recipe(options, geometry, Corrections(mask=mask)),
         powders=(crystal_named(options.calibrant),) if options.calibrant else (),
         sample=images[0].stem,
         frames=options.frames,
         rate=options.rate,
+    )
+
+
+def _recipe(options: argparse.Namespace, geometry: Geometry, corrections: Corrections) -> Recipe:
+    return Recipe(
+        geometry=geometry,
+        binning=Radial(options.bins, unit="q_nm^-1"),
+        splitting="bbox",
+        error_model="poisson",
+        corrections=corrections,
     )

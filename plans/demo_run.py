@@ -24,7 +24,7 @@ from ringline.plans.reduction_device import ReductionDevice
 from ringline.plans.reduction_plans import reduce_fly
 from ringline.plans.served_system import Served
 from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetector
-from ringline.processing import Geometry, RecipeError, open_frames, read_poni
+from ringline.processing import Recipe, RecipeError, open_frames
 from ringline.processing.types import FloatArray
 
 ENDING_LIMIT = 5.0
@@ -57,19 +57,11 @@ class Experiment:
     """A detector with what is known of it."""
 
     detector: SimulatedDetector | PlaybackDetector
-    settings: dict[str, object]
-    """For the device's ``Configure``."""
-    poni: Path
-    mask: Path | None
+    recipe: Recipe
     powders: tuple[Crystal, ...]
     sample: str
     frames: int
     rate: float
-
-    @property
-    def geometry(self) -> Geometry:
-        """Where the detector stands."""
-        return read_poni(self.poni)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +174,8 @@ def _documents_delivered(
 async def _connect(experiment: Experiment, reduction: ReductionDevice) -> None:
     await experiment.detector.connect()
     await reduction.connect()
-    await reduction.load_poni(experiment.poni)
-    await reduction.configure(experiment.settings)
+    # Whole: settings that an earlier run left memorized have no part in it.
+    await reduction.configure({"recipe": experiment.recipe.to_mapping()})
 
 
 def _run(engine: RunEngine, experiment: Experiment, reduction: ReductionDevice) -> str:
@@ -243,11 +235,12 @@ def _draw(taken: Taken, experiment: Experiment, store: Store, report: Report) ->
     with open_frames(taken.file, IMAGES) as frames:
         newest = int(curves.frame_index[-1])
         image = frames.read(newest, newest + 1)[0]
-    mask = None if experiment.mask is None else np.load(experiment.mask).astype(bool)
+    given = experiment.recipe.corrections.mask
+    mask = None if given is None else given.values.astype(bool)
     picture = Picture(
         image=image,
         mask=mask,
-        geometry=experiment.geometry,
+        geometry=experiment.recipe.geometry,
         curves=curves,
         powders=experiment.powders,
         title="Ringline",
