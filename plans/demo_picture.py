@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ringline.callbacks import Curves
 from ringline.plans.crystals import Crystal
@@ -161,6 +162,7 @@ def _draw_waterfall(axes: Axes, picture: Picture) -> None:
     )  # fmt: skip
     axes.set_xlabel(_axis_label(curves.unit))
     axes.set_ylabel("frame")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("All curves of the run")
     inset = axes.inset_axes((0.76, 1.035, 0.24, 0.035))
     bar = axes.figure.colorbar(mesh, cax=inset, orientation="horizontal")
