@@ -10,6 +10,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - importing it registers its filters
 import numpy as np
 
+from ringline.processing.chunks import check_frame, is_written
 from ringline.processing.errors import FrameError
 from ringline.processing.types import ImageArray
 
@@ -68,14 +69,15 @@ class HDF5Frames:
 
     def _read(self, segment: h5py.Dataset, low: int, high: int) -> ImageArray:
         try:
+            for index in range(low, high):
+                check_frame(segment, index)
             block = segment[None] if segment.ndim == 2 else segment[low:high]
         except (OSError, RuntimeError) as error:
             raise FrameError(
                 f"{self.path} frames {low}..{high - 1} of {segment.name}: {error}"
             ) from error
         for index, frame in enumerate(block, start=low):
-            # HDF5 gives the fill value, silently, for a chunk that was never written.
-            if not frame.any() and not _is_written(segment, index):
+            if not frame.any() and not is_written(segment, index):
                 raise FrameError(f"{self.path} frame {index} of {segment.name} was never written")
         return np.asarray(block)
 
@@ -157,13 +159,6 @@ def _walk(group: h5py.Group, seen: set[object]) -> Iterator[h5py.Dataset]:
                 yield from _walk(item, seen)
         elif isinstance(item, h5py.Dataset):
             yield item
-
-
-def _is_written(segment: h5py.Dataset, index: int) -> bool:
-    if segment.chunks is None or segment.is_virtual or segment.ndim == 2:
-        return True
-    chunk = (index - index % segment.chunks[0], 0, 0)
-    return segment.id.get_chunk_info_by_coord(chunk).byte_offset is not None
 
 
 def _is_stack(item: h5py.Dataset) -> bool:
