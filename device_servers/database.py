@@ -26,6 +26,8 @@ class Registration:
     instance: str
     directory: Path
     readable: tuple[Path, ...] = ()
+    detector_key: str = ""
+    monitor_key: str = ""
 
     @property
     def server(self) -> str:
@@ -34,10 +36,12 @@ class Registration:
 
     @property
     def properties(self) -> dict[str, list[str]]:
-        """Device properties."""
+        """Device properties; keys that are not given stay as they are."""
+        keys = {"detector_key": self.detector_key, "monitor_key": self.monitor_key}
         return {
             "directory": [str(self.directory)],
             "readable_folders": [str(folder) for folder in self.readable],
+            **{name: [key] for name, key in keys.items() if key},
         }
 
 

@@ -40,16 +40,9 @@ class Place:
     """What to run, and where."""
 
     workspace: Workspace
-    readable: tuple[Path, ...]
-    device: str
-    instance: str
+    registration: Registration
     host: str
     port: int
-
-    @property
-    def registration(self) -> Registration:
-        """The device in the Tango database."""
-        return Registration(self.device, self.instance, self.workspace.directory, self.readable)
 
     @property
     def logs(self) -> Path:
@@ -100,7 +93,7 @@ class System:
     @property
     def trl(self) -> str:
         """Full name of the device."""
-        return trl_of(self.tango_host, self._place.device)
+        return trl_of(self.tango_host, self._place.registration.device)
 
     def start(self) -> None:
         """Start all, and wait until the device answers.
@@ -154,7 +147,8 @@ class System:
 
     def _start_server(self) -> None:
         arguments = [sys.executable, "-m", "ringline.device_servers.server"]
-        arguments += [self._place.instance, "-ORBendPoint", f"giop:tcp:{self._place.host}:0"]
+        instance = self._place.registration.instance
+        arguments += [instance, "-ORBendPoint", f"giop:tcp:{self._place.host}:0"]
         log = self._place.logs / f"{SERVER}.log"
         self._server = Child(arguments, log, {"TANGO_HOST": self.tango_host})
 
@@ -181,7 +175,7 @@ class System:
     def _write_info(self, server: Child) -> None:
         info = {
             "tango_host": self.tango_host,
-            "device": self._place.device,
+            "device": self._place.registration.device,
             "trl": self.trl,
             "pid": os.getpid(),
             "server_pid": server.pid,
@@ -221,6 +215,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--readable", type=Path, nargs="+", default=[], metavar="PATH",
         help="more folders that hold frames; files elsewhere are refused",
     )  # fmt: skip
+    parser.add_argument(
+        "--detector", default="", metavar="KEY",
+        help="data key or device name whose images are reduced (default: every image)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--monitor", default="", metavar="KEY", help="data key of the beam monitor (default: none)"
+    )
     parser.add_argument("--device", default="ringline/azimuthal/1", help="name of the device")
     parser.add_argument("--instance", default="1", help="name of the server instance")
     parser.add_argument(
@@ -235,13 +236,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     workspace = Workspace(arguments.directory.absolute())
     workspace.create()
-    place = Place(
-        workspace=workspace,
-        readable=tuple(_existing_folder(path) for path in arguments.readable),
+    registration = Registration(
         device=arguments.device.lower(),
         instance=arguments.instance,
-        host=arguments.host,
-        port=arguments.port,
+        directory=workspace.directory,
+        readable=tuple(_existing_folder(path) for path in arguments.readable),
+        detector_key=arguments.detector,
+        monitor_key=arguments.monitor,
+    )
+    place = Place(
+        workspace=workspace, registration=registration, host=arguments.host, port=arguments.port
     )
     stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 from ringline.device_servers.kinds import Range
 from ringline.processing import (
@@ -14,8 +13,10 @@ from ringline.processing import (
     Radial,
     Recipe,
     RecipeError,
+    detector_from_mapping,
     detector_named,
-    recipe_from_mapping,
+    detector_to_mapping,
+    is_standard,
 )
 
 GEOMETRY = (
@@ -154,20 +155,13 @@ def detector_from_text(text: str) -> Detector:
         section = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecipeError(f"detector is not JSON: {error}, got {text!r}") from error
-    somewhere = {"distance": 1.0, "wavelength": 1e-10, "detector": section}
-    binning = {"kind": "radial", "bins": 1}
-    return recipe_from_mapping({"geometry": somewhere, "binning": binning}).geometry.detector
+    return detector_from_mapping(section)
 
 
 def detector_to_text(detector: Detector) -> str:
     """The detector's name where that says it all, else JSON; without its orientation."""
-    try:
-        if replace(detector_named(detector.name), orientation=detector.orientation) == detector:
-            return detector.name
-    except RecipeError:
-        pass
-    geometry = Geometry(distance=1.0, wavelength=1e-10, detector=detector)
-    mapping = Recipe(geometry=geometry, binning=Radial(1)).to_mapping()
-    section = cast("dict[str, dict[str, Any]]", mapping["geometry"])["detector"]
+    if is_standard(detector):
+        return detector.name
+    section = detector_to_mapping(detector)
     section.pop("orientation")
     return json.dumps(section, sort_keys=True)

@@ -17,6 +17,9 @@ from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetecto
 from ringline.processing import Corrections, Geometry, Radial, Recipe, RecipeError, read_poni
 from ringline.processing.command_line import DONE, Command
 
+_SERVE = ("--monitor", "detector-monitor")
+"""Options of ``ringline serve``: which reading of the detector is the beam monitor."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``ringline demo``."""
@@ -45,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     workspace = Workspace(options.directory.absolute()).create()
     _quiet()
     try:
-        with ending_on_signals() as check_ended, ServedSystem(workspace) as system:
+        with ending_on_signals() as check_ended, ServedSystem(workspace, _SERVE) as system:
             # All this while the services start.
             experiment = _experiment(options, workspace)
             with open_store(workspace) as store:

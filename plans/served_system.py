@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -43,20 +42,18 @@ class ServedSystem:
     ----------
     workspace:
         Its folder.
-    readable:
-        More folders that hold frames.
+    options:
+        More options of ``ringline serve``.
     """
 
-    def __init__(self, workspace: Workspace, readable: Sequence[Path] = ()) -> None:
-        self._workspace, self._readable = workspace, readable
+    def __init__(self, workspace: Workspace, options: Sequence[str] = ()) -> None:
+        self._workspace, self._options = workspace, options
         self._process: subprocess.Popen[bytes] | None = None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "ringline.processing.command_line", "serve"]
-        command += ["--directory", str(self._workspace.directory)]
-        if self._readable:
-            command += ["--readable", *map(str, self._readable)]
+        command += ["--directory", str(self._workspace.directory), *self._options]
         # Embedded, also where the environment names a facility's database.
         environment = {name: value for name, value in os.environ.items() if name != "TANGO_HOST"}
         self._process = subprocess.Popen(

@@ -5,7 +5,13 @@ Knows nothing of Tango or Bluesky.
 
 from ringline.processing.binning import Binning, Cake, Radial, output_shape
 from ringline.processing.corrections import Corrections
-from ringline.processing.detector import Detector, ModuleGrid, detector_named, detector_names
+from ringline.processing.detector import (
+    Detector,
+    ModuleGrid,
+    detector_named,
+    detector_names,
+    is_standard,
+)
 from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
@@ -53,6 +59,7 @@ __all__ = [
     "detector_named",
     "detector_names",
     "detector_to_mapping",
+    "is_standard",
     "open_frames",
     "output_shape",
     "pixel_arrays",

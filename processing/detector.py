@@ -140,6 +140,12 @@ def detector_names() -> list[str]:
     return [detector.name for detector in _TABLE.values()]
 
 
+def is_standard(detector: Detector) -> bool:
+    """Whether a detector's name and orientation say all about it."""
+    found = _TABLE.get(_key(detector.name))
+    return found is not None and replace(found, orientation=detector.orientation) == detector
+
+
 def _key(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 

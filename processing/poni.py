@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringline.processing.checks import as_number
-from ringline.processing.detector import Detector, detector_named
+from ringline.processing.detector import Detector, detector_named, is_standard
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replace_text
 from ringline.processing.geometry import Geometry
@@ -53,13 +53,13 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     """Write a PONI file of version 2.1; it replaces a former one as a whole or not at all."""
     detector = geometry.detector
     config: dict[str, object] = {"orientation": detector.orientation}
-    if not _is_standard(detector):
+    if not is_standard(detector):
         config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
         config["max_shape"] = None if detector.shape is None else list(detector.shape)
     lines = [
         "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
         "poni_version: 2.1",
-        f"Detector: {detector.name if _is_standard(detector) else _GENERIC}",
+        f"Detector: {detector.name if is_standard(detector) else _GENERIC}",
         f"Detector_config: {json.dumps(config)}",
         *(f"{key}: {getattr(geometry, name)!r}" for name, key in _KEYS.items()),
     ]
@@ -134,10 +134,3 @@ def _generic_detector(config: Mapping[str, object]) -> Detector:
         shape=None if shape is None else (shape[0], shape[1]),
         orientation=3 if orientation is None else int(as_number("orientation", orientation)),
     )
-
-
-def _is_standard(detector: Detector) -> bool:
-    try:
-        return replace(detector_named(detector.name), orientation=detector.orientation) == detector
-    except RecipeError:
-        return False
