@@ -108,11 +108,9 @@ def test_the_published_curve_comes_out_of_the_command(
 ) -> None:
     image = shared_data("ceo2-pilatus1m/CeO2_Pilatus1M.tif")
     poni = image.with_suffix(".poni")
-    words = (
-        f"--poni {poni} --orientation 2 --bins 1512 --unit 2th_deg --split bbox "
-        f"--polarization 0.99 -o {tmp_path}/out.xy"
-    )
-    assert main(["integrate", str(image), *words.split()]) == 0
+    words = "--orientation 2 --bins 1512 --unit 2th_deg --split bbox --polarization 0.99"
+    paths = [str(image), "--poni", str(poni), "-o", str(tmp_path / "out.xy")]
+    assert main(["integrate", *paths, *words.split()]) == 0
     axis, intensity = np.loadtxt(tmp_path / "out.xy", unpack=True)
     reference = np.loadtxt(image.with_suffix(".xy"), unpack=True)
     assert np.abs(axis - reference[0]).max() < 2e-6
