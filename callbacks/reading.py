@@ -159,7 +159,11 @@ def _image_in_event(location: InEvents, index: int) -> ImageArray:
 def _values(location: InFile, start: int, count: int) -> Any:
     try:
         with h5py.File(location.path, "r", libver="latest", swmr=True, locking=False) as file:
-            return file[location.dataset][start : start + count].reshape(-1)[:count]
+            values = file[location.dataset]
+            # HDF5 shares what it knows of a file between all that have it open, and the frames
+            # of this one are: without this, values written since then are not seen.
+            values.refresh()
+            return values[start : start + count].reshape(-1)[:count]
     except (OSError, KeyError, ValueError):
         return []
 

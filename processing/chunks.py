@@ -35,8 +35,8 @@ def check_frame(segment: h5py.Dataset, index: int) -> None:
             skipped_filters, chunk = segment.id.read_direct_chunk(place)
             if not skipped_filters and not _is_whole(chunk, segment.dtype.itemsize):
                 raise FrameError(
-                    f"{segment.file.filename} frame {index} of {segment.name}: its chunk of "
-                    f"{len(chunk)} bytes is damaged or cut short"
+                    f"{segment.file.filename} frame {index} of {segment.name}: "
+                    "its chunk is damaged or cut short"
                 )
 
 

@@ -1,11 +1,14 @@
 """The beam monitor of a frame is that of its event."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 
 from ringline.callbacks.frames import FrameRange, InFile, MonitorInFile, NoRecipe
 from ringline.callbacks.monitors import MonitorPairing
+from ringline.callbacks.reading import FrameReader
 
 
 def test_the_monitor_of_a_step_scan_comes_in_the_event(kit, reducing, raw_file):
@@ -60,6 +63,43 @@ def test_the_monitor_of_a_fly_scan_is_read_from_its_file(kit, reducing, raw_file
         scan.frames(monitor, start, start + 10)
     scan.stop()
     np.testing.assert_array_equal(work.run().column("monitor"), values)
+
+
+WRITER = """
+import sys, h5py
+with h5py.File(sys.argv[1], "w", libver="latest") as file:
+    image = file.create_dataset("image", (0, 2, 2), "u2", maxshape=(None, 2, 2), chunks=(1, 2, 2))
+    monitor = file.create_dataset("monitor", (0,), "f8", maxshape=(None,), chunks=(8,))
+    file.swmr_mode = True
+    for index, line in enumerate(sys.stdin):
+        for dataset in (monitor, image):
+            dataset.resize(index + 1, axis=0)
+            dataset[index] = index + 1
+            dataset.flush()
+        print(index, flush=True)
+"""
+
+
+def test_a_monitor_is_seen_at_once_in_a_file_that_grows_while_its_frames_are_read(tmp_path):
+    path = tmp_path / "growing.h5"
+    reader = FrameReader(timeout=0.0)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as writer:
+        for index in range(5):
+            writer.stdin.write("go\n")
+            writer.stdout.readline()
+            image = InFile("r", path, "image")
+            assert reader.read(image, index, index + 1, 0.0)[0].max() == index + 1
+            # With a timeout of 0 there is one look, and no second one.
+            monitor = MonitorInFile(InFile("r", path, "monitor"), index)
+            assert reader.monitors(monitor, 1, 0.0) == [index + 1.0]
+        writer.stdin.close()
+    reader.close()
 
 
 def test_a_monitor_beside_an_image_in_the_same_event_is_taken(kit, reducing):
