@@ -1,6 +1,7 @@
 """Plain calls to an ``AzimuthalReducer``, for threads."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,24 @@ class ReducerClient:
     def __init__(self, trl: str) -> None:
         self.trl = trl
         self._proxies: dict[int, tango.DeviceProxy] = {}
+        self._kept: set[str] = set()
 
     def send(self, text: str) -> str:
         """Give documents to the reducer; its reply."""
         with tango.EnsureOmniThread():
             return str(self._proxy(SEND_TIMEOUT_MS).command_inout("Consume", text))
+
+    def keep_events(self, attributes: Iterable[str]) -> None:
+        """Stay subscribed to changes of these attributes, for nothing.
+
+        Connecting a signal subscribes and unsubscribes, after which Tango prints a complaint for
+        every event that still comes, unless somebody takes them.
+        """
+        proxy = self._proxy(CALL_TIMEOUT_MS)
+        with tango.EnsureOmniThread():
+            for name in set(attributes) - self._kept:
+                proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, _ignore, [], True)  # noqa: FBT003
+                self._kept.add(name)
 
     def answers(self) -> bool:
         """Whether it gives a sign of life."""
@@ -103,6 +117,10 @@ class ReducerClient:
             proxy.set_timeout_millis(timeout_ms)
             self._proxies[timeout_ms] = proxy
         return self._proxies[timeout_ms]
+
+
+def _ignore(_event: object) -> None:
+    """Take an event."""
 
 
 def cause(error: tango.DevFailed) -> str:

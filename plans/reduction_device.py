@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tango
 from bluesky.protocols import Reading, Triggerable
 from event_model import DataKey
 from ophyd_async.core import (
@@ -14,6 +15,7 @@ from ophyd_async.core import (
     Array1D,
     AsyncStatus,
     LazyMock,
+    NotConnectedError,
     SignalR,
     SignalRW,
     StandardReadable,
@@ -21,7 +23,7 @@ from ophyd_async.core import (
 from ophyd_async.tango.core import TangoDevice
 
 from ringline.callbacks import Forwarder
-from ringline.plans.reducer_client import POLL, Readiness, ReducerClient
+from ringline.plans.reducer_client import POLL, Readiness, ReducerClient, cause
 
 DEAD_SERVER_WAIT = 4.5
 """Seconds without a sign of life after which a wait gives up."""
@@ -155,9 +157,17 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
         force_reconnect: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         """Connect to the server and remember its present readings."""
+        if not mock:
+            await asyncio.to_thread(self._keep_events)
         await super().connect(mock, timeout, force_reconnect)
         if not mock:
             self._remember(await asyncio.to_thread(self._server.values))
+
+    def _keep_events(self) -> None:
+        try:
+            self._server.keep_events(name for name, _ in self.children())
+        except tango.DevFailed as error:
+            raise NotConnectedError(f"{self._server.trl}: {cause(error)}") from error
 
     async def _catch_up(self) -> bool:
         alive = time.monotonic()

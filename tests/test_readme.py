@@ -68,6 +68,7 @@ assert np.isfinite(profile.sigma).any()
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "!!!" not in done.stderr + done.stdout
 
 
 def test_the_picture_and_files_that_it_names_are_there() -> None:
