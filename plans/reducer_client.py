@@ -50,7 +50,7 @@ class ReducerClient:
         proxy = self._proxy(CALL_TIMEOUT_MS)
         with tango.EnsureOmniThread():
             for name in set(attributes) - self._kept:
-                proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, _ignore, [], True)  # noqa: FBT003
+                proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, _ignore)
                 self._kept.add(name)
 
     def answers(self) -> bool:

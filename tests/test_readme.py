@@ -46,11 +46,12 @@ def served(tmp_path: Path) -> Iterator[Path]:
 
 def test_every_python_block_runs_and_they_agree(served: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     check = """
 import numpy as np
 assert profile.intensity.shape == curve.shape == (1000,)
 assert curves.intensity.shape[0] == 10
+assert reduce.accounts().reduced == 3
 assert header.stop["exit_status"] == "success"
 assert np.isfinite(profile.sigma).any()
 """

@@ -117,7 +117,7 @@ def test_unreadable_frames_end_as_failed_with_their_cause(
     assert accounts_of(store, raw_uid) == (50, 47, 0, 3)
     accounts = finished_run(store, raw_uid).metadata["stop"]["accounts"]
     assert sum(accounts["causes"].values()) == 3
-    assert "filter" in " ".join(accounts["causes"])
+    assert "damaged" in " ".join(accounts["causes"])
     assert list(accounts["failed_frames"]) == [5, 6, 40]
 
 
