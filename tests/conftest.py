@@ -1,6 +1,8 @@
 """What all tests share."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,15 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One loop for all engines: PyTango's asyncio mode is tied to the first it meets."""
+    made = asyncio.new_event_loop()
+    yield made
+    if made.is_running():
+        made.call_soon_threadsafe(made.stop)
+        while made.is_running():
+            time.sleep(0.01)
+    made.close()

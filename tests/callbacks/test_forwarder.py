@@ -78,9 +78,9 @@ def test_every_document_arrives_once_and_in_order(answers, batch):
     forwarder.close(1)
 
 
-def test_the_run_engine_is_not_slowed_or_failed_by_a_dead_server():
+def test_the_run_engine_is_not_slowed_or_failed_by_a_dead_server(loop):
     forwarder = Forwarder(Server(["down"] * 10**6), limits=FAST)
-    engine = RunEngine()
+    engine = RunEngine(context_managers=[], loop=loop)
     engine.subscribe(forwarder)
     gc.collect()
     started = time.monotonic()

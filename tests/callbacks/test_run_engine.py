@@ -16,10 +16,8 @@ from ophyd_async.sim import SimBlobDetector
 
 
 @pytest.fixture(scope="module")
-def engine():
-    made = RunEngine(context_managers=[])
-    yield made
-    made.loop.call_soon_threadsafe(made.loop.stop)
+def engine(loop):
+    return RunEngine(context_managers=[], loop=loop)
 
 
 @pytest.fixture

@@ -57,18 +57,6 @@ def documents() -> Documents:
     return Documents()
 
 
-@pytest.fixture(scope="session")
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """One loop for all engines: PyTango's asyncio mode is tied to the first it meets."""
-    made = asyncio.new_event_loop()
-    yield made
-    if made.is_running():
-        made.call_soon_threadsafe(made.stop)
-        while made.is_running():
-            time.sleep(0.01)
-    made.close()
-
-
 @pytest.fixture
 def engine(loop: asyncio.AbstractEventLoop, documents: Documents) -> Iterator[RunEngine]:
     made = RunEngine({}, context_managers=[], loop=loop)
