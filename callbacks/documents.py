@@ -52,7 +52,7 @@ def start_document(
     uid: str, raw_start: Mapping[str, Any], data_key: str, recipe: Recipe | None, engine: str
 ) -> dict[str, Any]:
     """Return the start: what was reduced, by what, and whose it is."""
-    arrays = {} if recipe is None else recipe.corrections.arrays()
+    arrays = {} if recipe is None else recipe.arrays()
     return {
         **{key: value for key, value in raw_start.items() if key not in _TECHNICAL},
         "uid": uid,

@@ -313,7 +313,7 @@ class ReductionCallback:
         return None if recipe is None else self._with_files(recipe)
 
     def _with_files(self, recipe: Recipe) -> Recipe:
-        if all(array.path for array in recipe.corrections.arrays().values()):
+        if all(array.path for array in recipe.arrays().values()):
             return recipe
         folder = self.settings.stored_arrays
         try:

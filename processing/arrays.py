@@ -1,4 +1,4 @@
-"""Input arrays of a recipe: mask, dark, flat, each known by its content."""
+"""Input arrays of a recipe: mask, dark, flat, pixel corners, each known by its content."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +18,7 @@ from ringline.processing.types import ImageArray
 
 @dataclass(frozen=True, slots=True)
 class InputArray:
-    """An array of a recipe, shape (slow, fast). Two are equal where their content is."""
+    """An array of a recipe, shape (slow, fast, ...). Two are equal where their content is."""
 
     sha256: str
     """Of dtype, shape and values, so that it does not depend on the file's format."""
@@ -59,6 +60,34 @@ def input_array(name: str, source: ArraySource) -> InputArray | None:
         ) from error
 
 
+def corners_array(source: ArraySource) -> InputArray | None:
+    """Parse what a user gives for the corners of pixels: an array, a path, or None.
+
+    Parameters
+    ----------
+    source:
+        Floats, m, shape (slow, fast, n, 3), n >= 3: an array or a path: .npy, or HDF5 with
+        ``::dataset``.
+
+    Raises
+    ------
+    RecipeError:
+        It cannot be read, or is no array of that kind.
+    """
+    if source is None or isinstance(source, InputArray):
+        return source
+    if isinstance(source, np.ndarray):
+        return _parsed_corners(source, None)
+    path = os.fspath(source)
+    try:
+        return _parsed_corners(_read_any(path), path)
+    except (OSError, ValueError, KeyError) as error:
+        message = str(error)
+        raise RecipeError(
+            f"corners: {message}" if path in message else f"corners {path}: {message}"
+        ) from error
+
+
 def read_image(path: str) -> ImageArray:
     """The one image in a file: .npy, HDF5 with ``::dataset``, or what fabio reads.
 
@@ -92,9 +121,34 @@ def _parsed(name: str, values: npt.NDArray[np.generic], path: str | None) -> Inp
         raise RecipeError(f"{name} must have two dimensions (slow, fast), got {values.shape}")
     if values.dtype.kind not in "biuf":
         raise RecipeError(f"{name} must be numeric, got dtype {values.dtype}")
+    return _frozen(values != 0 if name == "mask" else values, path)
+
+
+def _parsed_corners(values: npt.NDArray[np.generic], path: str | None) -> InputArray:
+    if values.ndim != 4 or values.shape[2] < 3 or values.shape[3] != 3 or not values.size:
+        raise RecipeError(
+            f"corners must have shape (slow, fast, n >= 3, 3), got {tuple(values.shape)}"
+        )
+    if values.dtype.kind != "f":
+        raise RecipeError(f"corners must be floats (m), got dtype {values.dtype}")
+    return _frozen(values, path)
+
+
+def _read_any(path: str) -> npt.NDArray[np.generic]:
+    name, _, dataset = path.partition("::")
+    if name.endswith(".npy"):
+        return np.asarray(np.load(name, allow_pickle=False))
+    if not dataset:
+        raise RecipeError("must be a .npy file, or HDF5 with ::dataset")
+    with h5py.File(name, "r") as file:
+        found = file[dataset]
+        if not isinstance(found, h5py.Dataset):
+            raise RecipeError(f"{dataset} is not a dataset")
+        return np.asarray(found[()])
+
+
+def _frozen(values: npt.NDArray[np.generic], path: str | None) -> InputArray:
     native = np.array(values, dtype=values.dtype.newbyteorder("="), order="C", copy=True)
-    if name == "mask":
-        native = native != 0
     native.setflags(write=False)
     return InputArray(_sha256(native), native, path)
 

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import overload
 
 import numpy as np
 
+from ringline.processing.arrays import ArraySource, InputArray, corners_array, stored
 from ringline.processing.checks import did_you_mean, require_count, require_positive
 from ringline.processing.errors import RecipeError
 from ringline.processing.types import BoolArray, FloatArray
@@ -32,21 +35,38 @@ class ModuleGrid:
         return mask
 
 
+class _Corners:
+    """A field of a detector: given as an array or a path, kept as an ``InputArray``."""
+
+    @overload
+    def __get__(self, detector: None, owner: type) -> None: ...
+
+    @overload
+    def __get__(self, detector: "Detector", owner: type) -> InputArray | None: ...
+
+    def __get__(self, detector: "Detector | None", owner: type) -> InputArray | None:
+        return None if detector is None else detector.__dict__["_corners"]
+
+    def __set__(self, detector: "Detector", source: ArraySource) -> None:
+        detector.__dict__["_corners"] = corners_array(source)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """A flat sensor of equal rectangular pixels, as in a PONI file.
+    """A sensor: flat with equal rectangular pixels as in a PONI file, or any polygons in space.
 
     Raises
     ------
     RecipeError:
         A pixel size that is not > 0, a shape that is not two whole numbers >= 1, an
-        orientation other than 1, 2, 3 or 4.
+        orientation other than 1, 2, 3 or 4; corners that cannot be read, are of another shape
+        than the detector, or come with an orientation other than 3.
     """
 
     pixel1: float
-    """Pixel size along the slow axis, m."""
+    """Pixel size along the slow axis, m; a nominal one where ``corners`` are given."""
     pixel2: float
-    """Pixel size along the fast axis, m."""
+    """Pixel size along the fast axis, m; a nominal one where ``corners`` are given."""
     shape: tuple[int, int] | None = None
     """(slow, fast) in pixels; None: that of the first frame."""
     name: str = "Detector"
@@ -54,6 +74,11 @@ class Detector:
     """How the image is stored, as in PONI files since version 2.1: 3 along the PONI's axes, 2
     flipped up-down, 4 flipped left-right, 1 flipped both ways."""
     modules: ModuleGrid | None = None
+    corners: _Corners = _Corners()
+    """Corners of each pixel in order round it, m, shape (slow, fast, n, 3), as in pyFAI's NeXus
+    detector files: (axis 3, along the beam; axis 1, slow; axis 2, fast). An array or a path
+    (.npy, HDF5 with ``::dataset``); None: a grid of equal rectangles. A pixel with a corner that
+    is not finite is masked."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixel1", require_positive("pixel1", self.pixel1, "m"))
@@ -65,16 +90,35 @@ class Detector:
             object.__setattr__(self, "shape", (slow, fast))
         if self.orientation not in (1, 2, 3, 4):
             raise RecipeError(f"orientation must be 1, 2, 3 or 4, got {self.orientation!r}")
+        if self.corners is not None:
+            self._follow(self.corners)
+
+    def _follow(self, corners: InputArray) -> None:
+        slow, fast = corners.values.shape[:2]
+        if self.shape not in (None, (slow, fast)):
+            raise RecipeError(f"corners: of {(slow, fast)} pixels, the detector has {self.shape}")
+        if self.orientation != 3:
+            raise RecipeError(
+                f"orientation must be 3 where corners say where pixels are, got {self.orientation}"
+            )
+        object.__setattr__(self, "shape", (slow, fast))
 
     def with_shape(self, shape: tuple[int, int]) -> "Detector":
         """The same detector, its shape known."""
         return replace(self, shape=shape)
 
     def built_in_mask(self) -> BoolArray | None:
-        """True in the gaps between modules, shape (slow, fast); None where there are none."""
-        if self.modules is None or self.shape is None:
+        """True where there is no pixel, shape (slow, fast); None where there are all.
+
+        In the gaps between modules, and where a corner is not finite.
+        """
+        if self.shape is None:
             return None
-        return self.modules.mask(self.shape)
+        mask = None if self.modules is None else self.modules.mask(self.shape)
+        if self.corners is None:
+            return mask
+        lost = ~np.asarray(np.isfinite(self.corners.values).all(axis=(2, 3)))
+        return lost if mask is None else np.logical_or(mask, lost)
 
     @cached_property
     def known_shape(self) -> tuple[int, int]:
@@ -85,13 +129,20 @@ class Detector:
             )
         return self.shape
 
-    def pixel_centers(self) -> tuple[FloatArray, FloatArray]:
-        """Positions of the centers, m, along each axis: shapes (slow, 1) and (1, fast)."""
+    def pixel_centers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Positions of the centers, m, along axes 1, 2 and 3: together of shape (slow, fast).
+
+        Of shapes (slow, 1), (1, fast) and (1, 1) where pixels are a grid; where corners are
+        given, each center is their mean.
+        """
+        if self.corners is not None:
+            mean = self.corners.values.mean(axis=2, dtype=np.float64)
+            return mean[..., 1], mean[..., 2], mean[..., 0]
         slow, fast = self.known_shape
-        return self._positions(np.arange(0.5, slow), np.arange(0.5, fast))
+        return *self._positions(np.arange(0.5, slow), np.arange(0.5, fast)), np.zeros((1, 1))
 
     def lattice(self) -> tuple[FloatArray, FloatArray]:
-        """Positions of the pixels' corners, m: shapes (slow + 1, 1) and (1, fast + 1).
+        """Positions of a grid's corners, m: shapes (slow + 1, 1) and (1, fast + 1).
 
         Pixel (i, j) has its corners at lattice points (i, j) .. (i + 1, j + 1).
         """
@@ -99,10 +150,12 @@ class Detector:
         return self._positions(np.arange(slow + 1.0), np.arange(fast + 1.0))
 
     def pixel_corners(self) -> FloatArray:
-        """Corners of each pixel, m, shape (slow, fast, 4, 3): (axis 3, axis 1, axis 2).
+        """Corners of each pixel, m, shape (slow, fast, n, 3): (axis 3, axis 1, axis 2).
 
-        Axis 3 is along the beam; the four corners go round the pixel.
+        Axis 3 is along the beam; the corners go round the pixel. A grid's pixels have four.
         """
+        if self.corners is not None:
+            return self.corners.values.astype(np.float64)
         slow, fast = self.known_shape
         p1, p2 = np.broadcast_arrays(*self.lattice())
         corners = np.zeros((slow, fast, 4, 3))
@@ -110,6 +163,10 @@ class Detector:
             corners[:, :, number, 1] = p1[i : slow + i, j : fast + j]
             corners[:, :, number, 2] = p2[i : slow + i, j : fast + j]
         return corners
+
+    def with_stored_arrays(self, folder: Path) -> "Detector":
+        """The same detector, corners given without a path saved as ``folder/<sha256>.npy``."""
+        return self if self.corners is None else replace(self, corners=stored(self.corners, folder))
 
     def _positions(self, index1: FloatArray, index2: FloatArray) -> tuple[FloatArray, FloatArray]:
         slow, fast = self.known_shape

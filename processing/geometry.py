@@ -1,8 +1,9 @@
 """Where the detector stands, and what that makes of each pixel."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,11 @@ HC_KEV_M = 12.398419843320026e-10
 """Planck constant times speed of light, keV m (CODATA 2018, exact by definition)."""
 
 Coordinate = Literal["two_theta", "q", "r", "chi"]
+Position: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
+"""t1, t2, t3 in the frame of the sample, m, of one shape."""
+
+_ALL = slice(None)
+_BLOCK = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,26 +64,26 @@ class Geometry:
         return replace(self, detector=self.detector.with_shape(shape))
 
     def sample_frame(
-        self, p1: FloatArray, p2: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        self, p1: FloatArray, p2: FloatArray, p3: FloatArray | float = 0.0
+    ) -> Position:
         r"""Positions on the detector in the frame of the sample, axis 3 along the beam.
 
         The detector is moved by the PONI and the distance, then turned by rot1 about axis 1,
         rot2 about axis 2 and rot3 about axis 3:
-        :math:`t = R_3 R_2 R_1 (p_1 - PONI_1,\; p_2 - PONI_2,\; L)`
+        :math:`t = R_3 R_2 R_1 (p_1 - PONI_1,\; p_2 - PONI_2,\; L + p_3)`
         (Kieffer & Ashiotis 2013, the geometry of PONI files; rot1 and rot2 are left-handed).
 
         Parameters
         ----------
-        p1, p2:
-            Positions along the slow and fast axes, m; broadcast together.
+        p1, p2, p3:
+            Positions along the slow axis, the fast axis and the normal, m; broadcast together.
 
         Returns
         -------
         :
             t1, t2, t3 in m, of the broadcast shape.
         """
-        x, y, z = p1 - self.poni1, p2 - self.poni2, self.distance
+        x, y, z = p1 - self.poni1, p2 - self.poni2, self.distance + p3
         (a1, a2, a3), (b1, b2, b3), (c1, c2, c3) = self.rotation.tolist()
         return (a1 * x + a2 * y + a3 * z, b1 * x + b2 * y + b3 * z, c1 * x + c2 * y + c3 * z)
 
@@ -120,11 +126,85 @@ class PixelArrays:
         return q_of(two_theta=self.two_theta, wavelength=self.geometry.wavelength)
 
     @property
+    def is_lattice(self) -> bool:
+        """Whether neighbours share their corners: a grid of equal rectangles."""
+        return self.geometry.detector.corners is None
+
+    def center_positions(self, rows: slice = _ALL) -> Position:
+        """Centers of pixels in the frame of the sample, m.
+
+        Parameters
+        ----------
+        rows:
+            Which ones along the slow axis, without a step.
+
+        Returns
+        -------
+        :
+            t1, t2, t3, each of shape (rows, fast).
+        """
+        detector = self.geometry.detector
+        corners = detector.corners
+        if corners is None:
+            p1, p2, _ = detector.pixel_centers()
+            return self.geometry.sample_frame(p1[self._span(rows)], p2)
+        p3, p1, p2 = np.moveaxis(corners.values[self._span(rows)].mean(2, np.float64), -1, 0)
+        return self.geometry.sample_frame(p1, p2, p3)
+
+    def corner_positions(self, rows: slice = _ALL) -> Position:
+        """Corners of pixels in the frame of the sample, m.
+
+        Parameters
+        ----------
+        rows:
+            Which ones along the slow axis, without a step.
+
+        Returns
+        -------
+        :
+            t1, t2, t3: of a lattice (``is_lattice``) each of shape (rows + 1, fast + 1), where
+            pixel (i, j) has corners (i, j) .. (i + 1, j + 1); else (rows, fast, n), in order
+            round each pixel.
+        """
+        detector, span = self.geometry.detector, self._span(rows)
+        if detector.corners is None:
+            p1, p2 = detector.lattice()
+            return self.geometry.sample_frame(p1[span.start : span.stop + 1], p2)
+        p3, p1, p2 = np.moveaxis(detector.corners.values[span].astype(np.float64), -1, 0)
+        return self.geometry.sample_frame(p1, p2, p3)
+
+    @cached_property
+    def cos_incidence(self) -> FloatArray:
+        r"""Cosine of the angle between the ray to each pixel's center and the pixel's normal.
+
+        :math:`L / \sqrt{L^2 + d^2}` at distance d from the PONI on a flat grid. Where corners
+        are given the normal is that of the pixel's own area,
+        :math:`\frac12 \sum_k c_k \times c_{k+1}`; 0 for a pixel without area.
+        """
+        if self.is_lattice:
+            return self._flat_ratio**-0.5
+        cosine = np.empty(self.geometry.detector.known_shape)
+        for rows in self._blocks():
+            ray, corners = np.stack(self.center_positions(rows)), self.corner_positions(rows)
+            normal = _area(np.stack(corners) - ray[..., None])
+            along, length = np.abs((ray * normal).sum(0)), _norm(ray) * _norm(normal)
+            cosine[rows] = np.divide(along, length, where=length != 0, out=np.zeros_like(along))
+        return cosine
+
+    @property
     def solid_angle(self) -> FloatArray:
-        r"""Solid angle of each pixel relative to one at the PONI, :math:`\cos^3` of incidence."""
-        p1, p2 = self.geometry.detector.pixel_centers()
-        square = (p1 - self.geometry.poni1) ** 2 + (p2 - self.geometry.poni2) ** 2
-        return (1.0 + square / self.geometry.distance**2) ** -1.5
+        r"""Solid angle of each pixel relative to one of the same area at the PONI.
+
+        .. math:: \frac{L^2 \cos\alpha}{d^2}
+
+        with d the pixel's distance from the sample and :math:`\alpha` the incidence on its own
+        normal; on a flat detector that is :math:`\cos^3\alpha`. Areas that differ between
+        pixels are the flat's affair, as in pyFAI.
+        """
+        if self.is_lattice:
+            return self._flat_ratio**-1.5
+        square = _norm(np.stack(self._centers)) ** 2
+        return self.cos_incidence * (self.geometry.distance**2 / square)
 
     def polarization(self, factor: float) -> FloatArray:
         r"""What polarization leaves of the intensity at each pixel.
@@ -148,21 +228,43 @@ class PixelArrays:
 
         It spans the pixel's bounding box as pyFAI defines it: center - half, center + half.
         """
-        p1, p2 = self.geometry.detector.lattice()
-        corners = _coordinate(coordinate, self.geometry, p1, p2)
         center = self.center(coordinate)
-        slow, fast = center.shape
         half = np.zeros_like(center)
-        for i, j in ((0, 0), (1, 0), (1, 1), (0, 1)):
-            distance = np.abs(corners[i : slow + i, j : fast + j] - center)
-            if coordinate == "chi":
-                np.minimum(distance, 2 * np.pi - distance, out=distance)
-            np.maximum(half, distance, out=half)
+        for rows in self._blocks():
+            around = self._corner_values(coordinate, rows)
+            for corner in around:
+                distance = np.abs(corner - center[rows])
+                if coordinate == "chi":
+                    np.minimum(distance, 2 * np.pi - distance, out=distance)
+                np.maximum(half[rows], distance, out=half[rows])
         return half
 
+    def _corner_values(self, coordinate: Coordinate, rows: slice) -> list[FloatArray]:
+        """A coordinate at the first, second, ... corner of pixels, each of shape (rows, fast)."""
+        position = self.corner_positions(rows)
+        values = coordinate_of(coordinate, position, self.geometry.wavelength)
+        if self.is_lattice:
+            return [values[:-1, :-1], values[1:, :-1], values[1:, 1:], values[:-1, 1:]]
+        return list(np.moveaxis(values, -1, 0))
+
+    def _span(self, rows: slice) -> slice:
+        start, stop, _ = rows.indices(self.geometry.detector.known_shape[0])
+        return slice(start, stop)
+
+    def _blocks(self) -> Iterator[slice]:
+        slow, _ = self.geometry.detector.known_shape
+        return (slice(low, min(low + _BLOCK, slow)) for low in range(0, slow, _BLOCK))
+
+    @property
+    def _flat_ratio(self) -> FloatArray:
+        """(distance from the sample / distance of the PONI) squared, on a flat grid."""
+        p1, p2, _ = self.geometry.detector.pixel_centers()
+        square = (p1 - self.geometry.poni1) ** 2 + (p2 - self.geometry.poni2) ** 2
+        return 1.0 + square / self.geometry.distance**2
+
     @cached_property
-    def _centers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return self.geometry.sample_frame(*self.geometry.detector.pixel_centers())
+    def _centers(self) -> Position:
+        return self.center_positions()
 
 
 def pixel_arrays(geometry: Geometry) -> PixelArrays:
@@ -205,10 +307,18 @@ def q_of(*, two_theta: npt.ArrayLike, wavelength: float) -> FloatArray:
     return np.asarray((4e-9 * np.pi / wavelength) * np.sin(0.5 * np.asarray(two_theta)))
 
 
-def _coordinate(
-    coordinate: Coordinate, geometry: Geometry, p1: FloatArray, p2: FloatArray
-) -> FloatArray:
-    position = geometry.sample_frame(p1, p2)
+def coordinate_of(coordinate: Coordinate, position: Position, wavelength: float) -> FloatArray:
+    """A coordinate at positions in the frame of the sample, in SI (q: 1/nm).
+
+    Parameters
+    ----------
+    coordinate:
+        Which one.
+    position:
+        t1, t2, t3, m.
+    wavelength:
+        m.
+    """
     match coordinate:
         case "chi":
             return chi_of(*position)
@@ -217,4 +327,15 @@ def _coordinate(
         case "two_theta":
             return two_theta_of(*position)
         case "q":
-            return q_of(two_theta=two_theta_of(*position), wavelength=geometry.wavelength)
+            return q_of(two_theta=two_theta_of(*position), wavelength=wavelength)
+
+
+def _area(corners: FloatArray) -> FloatArray:
+    """Area vectors of polygons, m^2, shape (3, ...), from corners of shape (3, ..., n)."""
+    following = np.roll(corners, -1, axis=-1)
+    return np.asarray(0.5 * np.cross(corners, following, axis=0).sum(axis=-1))
+
+
+def _norm(vectors: FloatArray) -> FloatArray:
+    """Lengths of vectors of shape (3, ...)."""
+    return np.asarray(np.sqrt((vectors * vectors).sum(axis=0)))

@@ -50,8 +50,16 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
 
 
 def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
-    """Write a PONI file of version 2.1; it replaces a former one as a whole or not at all."""
+    """Write a PONI file of version 2.1; it replaces a former one as a whole or not at all.
+
+    Raises
+    ------
+    RecipeError:
+        The detector has corners of pixels, which such a file cannot hold.
+    """
     detector = geometry.detector
+    if detector.corners is not None:
+        raise RecipeError(f"{path}: a PONI file cannot hold corners of pixels: write a recipe")
     config: dict[str, object] = {"orientation": detector.orientation}
     if not is_standard(detector):
         config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}

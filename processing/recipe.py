@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from ringline.processing.arrays import InputArray
 from ringline.processing.binning import Binning
 from ringline.processing.checks import require_choice
 from ringline.processing.corrections import Corrections
@@ -53,7 +54,17 @@ class Recipe:
 
     def with_stored_arrays(self, folder: Path) -> "Recipe":
         """The same recipe, arrays given without a path saved as ``folder/<sha256>.npy``."""
-        return replace(self, corrections=self.corrections.with_stored_arrays(folder))
+        detector = self.geometry.detector.with_stored_arrays(folder)
+        return replace(
+            self,
+            geometry=replace(self.geometry, detector=detector),
+            corrections=self.corrections.with_stored_arrays(folder),
+        )
+
+    def arrays(self) -> dict[str, InputArray]:
+        """The arrays that are given, by name: those of the corrections, and the corners."""
+        corners = self.geometry.detector.corners
+        return {**self.corrections.arrays(), **({"corners": corners} if corners else {})}
 
     @cached_property
     def digest(self) -> str:

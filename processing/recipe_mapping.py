@@ -26,7 +26,10 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
     corrections = recipe.corrections
     kind = next(name for name, cls in BINNINGS.items() if isinstance(recipe.binning, cls))
     return {
-        "geometry": _plain(recipe.geometry),
+        "geometry": {
+            **_plain(recipe.geometry),
+            "detector": _detector(recipe.geometry.detector, paths),
+        },
         "binning": {"kind": kind, **_plain(recipe.binning)},
         "splitting": recipe.splitting,
         "error_model": recipe.error_model,
@@ -39,7 +42,14 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
 
 def detector_to_mapping(detector: Detector) -> dict[str, Mapped]:
     """Plain values of a detector; ``detector_from_mapping`` reads them back."""
-    return _plain(detector)
+    return _detector(detector, paths=True)
+
+
+def _detector(detector: Detector, paths: bool) -> dict[str, Mapped]:  # noqa: FBT001
+    plain = _plain(detector)
+    if detector.corners is not None:
+        plain["corners"] = _array(detector.corners, paths)
+    return plain
 
 
 def _plain(value: Geometry | Detector | ModuleGrid | Binning | Corrections) -> dict[str, Mapped]:

@@ -3,14 +3,14 @@
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TypeVar
 
 import tomli_w
 
-from ringline.processing.arrays import ArraySource, InputArray, input_array
+from ringline.processing.arrays import ArraySource, InputArray, corners_array, input_array
 from ringline.processing.binning import Binning, Cake, Radial
 from ringline.processing.checks import did_you_mean, require_choice
 from ringline.processing.corrections import ARRAYS, Corrections
@@ -84,6 +84,7 @@ def detector_from_mapping(mapping: Plain) -> Detector:
     if values.get("modules") is not None:
         grid = {name: _pair(name, pair) for name, pair in _section(values, "modules").items()}
         values["modules"] = _construct(ModuleGrid, "modules", grid)
+    values["corners"] = _array("corners", values.get("corners"), corners_array)
     return _construct(Detector, "detector", values)
 
 
@@ -106,15 +107,17 @@ def _corrections(mapping: Plain) -> Corrections:
     return Corrections(**values)  # type: ignore[arg-type]
 
 
-def _array(name: str, value: object) -> ArraySource:
+def _array(
+    name: str, value: object, read: Callable[[str], InputArray | None] | None = None
+) -> ArraySource:
     if not isinstance(value, Mapping):
         return value  # type: ignore[return-value]
     _check_keys(name, value, ["path", "sha256"])
     path, expected = value.get("path"), value.get("sha256")
     if not isinstance(path, str):
         raise RecipeError(f"{name}: no path is recorded for the array {expected}")
-    array = input_array(name, path)
-    if isinstance(array, InputArray) and expected not in (None, array.sha256):
+    array = input_array(name, path) if read is None else read(path)
+    if array is not None and expected not in (None, array.sha256):
         raise RecipeError(f"{name} {path}: changed since: sha256 {array.sha256}, was {expected}")
     return array
 

@@ -119,7 +119,8 @@ def test_pixel_corners_surround_their_center_and_tile_the_sensor() -> None:
     for orientation in (1, 2, 3, 4):
         detector = Detector(pixel1=1e-4, pixel2=2e-4, shape=(5, 7), orientation=orientation)
         corners = detector.pixel_corners()
-        p1, p2 = detector.pixel_centers()
+        p1, p2, p3 = detector.pixel_centers()
+        assert not p3.any()
         assert corners.shape == (5, 7, 4, 3)
         np.testing.assert_allclose(corners[..., 1].mean(axis=-1), np.broadcast_to(p1, (5, 7)))
         np.testing.assert_allclose(corners[..., 2].mean(axis=-1), np.broadcast_to(p2, (5, 7)))
