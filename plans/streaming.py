@@ -48,11 +48,16 @@ class _AcquireLogic(DetectorAcquireLogic):
         self._camera, self._trigger = camera, trigger
         self.frames_written, self.set_frames_written = soft_signal_r_and_setter(int)
         self._exposing: asyncio.Task[None] | None = None
+        self._stops = 0
 
     async def start_acquiring(self) -> None:
+        stops = self._stops
         await self.wait_for_idle()
         loop = asyncio.get_running_loop()
         period = await self._trigger.exposure_time.get_value()
+        if self._stops > stops:
+            # A plan that was aborted meanwhile has already closed the file.
+            return
 
         def published(count: int) -> None:
             loop.call_soon_threadsafe(self.set_frames_written, count)
@@ -63,10 +68,12 @@ class _AcquireLogic(DetectorAcquireLogic):
 
     async def wait_for_idle(self) -> None:
         if self._exposing:
-            await self._exposing
+            # A wait that is cancelled must not leave the camera's thread to itself.
+            await asyncio.shield(self._exposing)
             self._exposing = None
 
     async def ensure_stopped(self) -> None:
+        self._stops += 1
         self._camera.stop()
         try:
             await self.wait_for_idle()
