@@ -27,6 +27,7 @@ from ringline.processing.recipe_reading import (
 )
 from ringline.processing.reduction import ENGINES, Reduction, reduction_for
 from ringline.processing.result_file import ResultColumn, ResultFile, ResultRow
+from ringline.processing.sensor import Sensor, attenuation
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.units import UNITS, unit_named
 from ringline.processing.xy import write_xy
@@ -54,7 +55,9 @@ __all__ = [
     "ResultColumn",
     "ResultFile",
     "ResultRow",
+    "Sensor",
     "Sums",
+    "attenuation",
     "detector_from_mapping",
     "detector_named",
     "detector_names",

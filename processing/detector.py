@@ -10,6 +10,7 @@ import numpy as np
 from ringline.processing.arrays import ArraySource, InputArray, corners_array, stored
 from ringline.processing.checks import did_you_mean, require_count, require_positive
 from ringline.processing.errors import RecipeError
+from ringline.processing.sensor import Sensor
 from ringline.processing.types import BoolArray, FloatArray
 
 
@@ -79,6 +80,8 @@ class Detector:
     detector files: (axis 3, along the beam; axis 1, slow; axis 2, fast). An array or a path
     (.npy, HDF5 with ``::dataset``); None: a grid of equal rectangles. A pixel with a corner that
     is not finite is masked."""
+    sensor: Sensor | None = None
+    """What absorbs the photons; None: as ``known_sensor`` has it from the table."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixel1", require_positive("pixel1", self.pixel1, "m"))
@@ -128,6 +131,24 @@ class Detector:
                 f"detector {self.name!r} has no shape yet: it is taken from the first frame"
             )
         return self.shape
+
+    @cached_property
+    def known_sensor(self) -> Sensor:
+        """The sensor that is given, or the one with which a detector of the table is sold.
+
+        Raises
+        ------
+        RecipeError:
+            None is given, and the detector is not in the table or sold with several.
+        """
+        if self.sensor is not None:
+            return self.sensor
+        if is_standard(self) and (sensor := _SENSORS.get(_key(self.name))) is not None:
+            return sensor
+        raise RecipeError(
+            f"detector {self.name!r}: its sensor is not known: give material and thickness"
+            " (Detector(sensor=Sensor('Si', 450e-6)), 'sensor' in a PONI file)"
+        )
 
     def pixel_centers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Positions of the centers, m, along axes 1, 2 and 3: together of shape (slow, fast).
@@ -276,4 +297,19 @@ _TABLE: dict[str, Detector] = {
     ),
     **_family("Pilatus4_", 150e-6, _PILATUS4, _PILATUS4_SHAPES),
     **_family("Pilatus4_CdTe_", 150e-6, replace(_PILATUS4, seam=(0, 1)), _PILATUS4_SHAPES),
+}
+
+# Pilatus of silicon are sold with 320, 450 and 1000 um.
+_SILICON = Sensor("Si", 450e-6)
+_SENSORS: dict[str, Sensor] = {
+    key: sensor
+    for prefix, shapes, sensor in (
+        ("PilatusCdTe", _PILATUS_CDTE_SHAPES, Sensor("CdTe", 1e-3)),
+        ("Eiger", _EIGER_SHAPES, _SILICON),
+        ("Eiger2_", _EIGER2_SHAPES, _SILICON),
+        ("Eiger2CdTe_", _EIGER2_SHAPES, Sensor("CdTe", 750e-6)),
+        ("Pilatus4_", _PILATUS4_SHAPES, _SILICON),
+        ("Pilatus4_CdTe_", _PILATUS4_SHAPES, Sensor("CdTe", 1e-3)),
+    )
+    for key in (_key(prefix + size) for size in shapes)
 }

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from ringline.processing.checks import require_finite, require_positive
 from ringline.processing.detector import Detector
+from ringline.processing.errors import RecipeError
+from ringline.processing.sensor import Slab, slab_of
 from ringline.processing.types import FloatArray
 
 HC_KEV_M = 12.398419843320026e-10
@@ -58,6 +60,17 @@ class Geometry:
     def energy_kev(self) -> float:
         """Photon energy, keV."""
         return HC_KEV_M / self.wavelength
+
+    @cached_property
+    def slab(self) -> Slab:
+        """The sensor at the photon energy.
+
+        Raises
+        ------
+        RecipeError:
+            The sensor or its material is not known, or the energy is outside the tables.
+        """
+        return slab_of(self.detector.known_sensor, self.energy_kev)
 
     def with_shape(self, shape: tuple[int, int]) -> "Geometry":
         """The same geometry, its detector's shape known."""
@@ -205,6 +218,27 @@ class PixelArrays:
             return self._flat_ratio**-1.5
         square = _norm(np.stack(self._centers)) ** 2
         return self.cos_incidence * (self.geometry.distance**2 / square)
+
+    @property
+    def absorption(self) -> FloatArray:
+        r"""Efficiency of each pixel's sensor relative to normal incidence.
+
+        .. math:: \frac{1 - e^{-\mu t / \cos\alpha}}{1 - e^{-\mu t}}
+
+        with :math:`\alpha` the incidence on the pixel, t the sensor's thickness and
+        :math:`\mu` its attenuation.
+
+        Raises
+        ------
+        RecipeError:
+            The sensor, its material or its thickness is not known, or the energy is outside the
+            tables of attenuation.
+        """
+        slab = self.geometry.slab
+        if slab.thickness is None:
+            name = self.geometry.detector.name
+            raise RecipeError(f"detector {name!r}: the thickness of its sensor is not known")
+        return slab.relative_efficiency(self.cos_incidence)
 
     def polarization(self, factor: float) -> FloatArray:
         r"""What polarization leaves of the intensity at each pixel.

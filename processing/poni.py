@@ -11,6 +11,7 @@ from ringline.processing.detector import Detector, detector_named, is_standard
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replace_text
 from ringline.processing.geometry import Geometry
+from ringline.processing.sensor import Sensor
 
 _KEYS = {
     "distance": "Distance",
@@ -61,13 +62,17 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     if detector.corners is not None:
         raise RecipeError(f"{path}: a PONI file cannot hold corners of pixels: write a recipe")
     config: dict[str, object] = {"orientation": detector.orientation}
-    if not is_standard(detector):
+    # pyFAI's detectors of the table take a sensor beside their name.
+    named = is_standard(replace(detector, sensor=None))
+    if detector.sensor is not None:
+        config["sensor"] = _sensor_config(detector.sensor)
+    if not named:
         config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
         config["max_shape"] = None if detector.shape is None else list(detector.shape)
     lines = [
         "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
         "poni_version: 2.1",
-        f"Detector: {detector.name if is_standard(detector) else _GENERIC}",
+        f"Detector: {detector.name if named else _GENERIC}",
         f"Detector_config: {json.dumps(config)}",
         *(f"{key}: {getattr(geometry, name)!r}" for name, key in _KEYS.items()),
     ]
@@ -108,7 +113,24 @@ def _detector(entries: Mapping[str, str]) -> Detector:
     orientation = config["orientation"]
     if orientation is not None:
         detector = replace(detector, orientation=int(as_number("orientation", orientation)))
-    return detector
+    return replace(detector, sensor=_sensor(config["sensor"]))
+
+
+def _sensor(config: object) -> Sensor | None:
+    if config is None:
+        return None
+    if not isinstance(config, dict) or "material" not in config:
+        raise RecipeError(f"sensor must be material and thickness, got {config!r}")
+    thickness = config.get("thickness")
+    return Sensor(
+        material=config["material"],
+        thickness=None if thickness is None else as_number("sensor thickness", thickness),
+    )
+
+
+def _sensor_config(sensor: Sensor) -> dict[str, object]:
+    thickness = {} if sensor.thickness is None else {"thickness": sensor.thickness}
+    return {"material": sensor.material, **thickness}
 
 
 def _detector_config(entries: Mapping[str, str]) -> dict[str, object]:
@@ -123,6 +145,7 @@ def _detector_config(entries: Mapping[str, str]) -> dict[str, object]:
         "pixel2": given.get("pixel2", entries.get("pixelsize2")),
         "max_shape": given.get("max_shape"),
         "orientation": given.get("orientation") or None,
+        "sensor": given.get("sensor"),
     }
 
 
@@ -141,4 +164,5 @@ def _generic_detector(config: Mapping[str, object]) -> Detector:
         pixel2=as_number("pixel2", config["pixel2"]),
         shape=None if shape is None else (shape[0], shape[1]),
         orientation=3 if orientation is None else int(as_number("orientation", orientation)),
+        sensor=_sensor(config["sensor"]),
     )

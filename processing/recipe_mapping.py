@@ -10,6 +10,7 @@ from ringline.processing.binning import Binning, Cake, Radial
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import Detector, ModuleGrid
 from ringline.processing.geometry import Geometry
+from ringline.processing.sensor import Sensor
 
 if TYPE_CHECKING:
     from ringline.processing.recipe import Recipe
@@ -52,11 +53,13 @@ def _detector(detector: Detector, paths: bool) -> dict[str, Mapped]:  # noqa: FB
     return plain
 
 
-def _plain(value: Geometry | Detector | ModuleGrid | Binning | Corrections) -> dict[str, Mapped]:
+def _plain(
+    value: Geometry | Detector | ModuleGrid | Sensor | Binning | Corrections,
+) -> dict[str, Mapped]:
     plain: dict[str, Mapped] = {}
     for field in fields(value):
         item = getattr(value, field.name)
-        if isinstance(item, (Detector, ModuleGrid)):
+        if isinstance(item, (Detector, ModuleGrid, Sensor)):
             plain[field.name] = _plain(item)
         elif isinstance(item, tuple):
             plain[field.name] = list(item)

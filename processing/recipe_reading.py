@@ -20,8 +20,9 @@ from ringline.processing.files import replace_text
 from ringline.processing.geometry import Geometry
 from ringline.processing.recipe import Recipe
 from ringline.processing.recipe_mapping import BINNINGS
+from ringline.processing.sensor import Sensor
 
-Value = TypeVar("Value", Geometry, Detector, ModuleGrid, Radial, Cake, Recipe)
+Value = TypeVar("Value", Geometry, Detector, ModuleGrid, Sensor, Radial, Cake, Recipe)
 Plain = Mapping[str, object]
 
 
@@ -84,6 +85,8 @@ def detector_from_mapping(mapping: Plain) -> Detector:
     if values.get("modules") is not None:
         grid = {name: _pair(name, pair) for name, pair in _section(values, "modules").items()}
         values["modules"] = _construct(ModuleGrid, "modules", grid)
+    if values.get("sensor") is not None:
+        values["sensor"] = _construct(Sensor, "sensor", _section(values, "sensor"))
     values["corners"] = _array("corners", values.get("corners"), corners_array)
     return _construct(Detector, "detector", values)
 
