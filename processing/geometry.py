@@ -240,18 +240,21 @@ class PixelArrays:
             raise RecipeError(f"detector {name!r}: the thickness of its sensor is not known")
         return slab.relative_efficiency(self.cos_incidence)
 
-    def polarization(self, factor: float) -> FloatArray:
+    def polarization(self, factor: float, axis: float = 0.0) -> FloatArray:
         r"""What polarization leaves of the intensity at each pixel.
 
-        .. math:: \frac12 \left(1 + \cos^2 2\theta - f \cos 2\chi \sin^2 2\theta\right)
+        .. math:: \frac12 \left(1 + \cos^2 2\theta - f \cos 2(\chi + a) \sin^2 2\theta\right)
 
         Parameters
         ----------
         factor:
             :math:`f = (I_h - I_v) / (I_h + I_v)`: 1 for a horizontally polarized beam.
+        axis:
+            :math:`a`, turn of the beam's main axis of polarization from the horizontal, against
+            the sense of chi, rad (pyFAI's ``axis_offset``).
         """
         cos2 = np.cos(self.two_theta) ** 2
-        return np.asarray(0.5 * (1.0 + cos2 - factor * np.cos(2.0 * self.chi) * (1.0 - cos2)))
+        return np.asarray(0.5 * (1.0 + cos2 - factor * np.cos(2.0 * (self.chi + axis)) * (1.0 - cos2)))
 
     def center(self, coordinate: Coordinate) -> FloatArray:
         """A coordinate at each pixel's center, in SI (q: 1/nm)."""
