@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ringline.device_servers.kinds import Range
 from ringline.processing import (
+    Azimuthal,
     Cake,
     Corrections,
     Detector,
@@ -121,11 +122,13 @@ class Settings:
     def with_recipe(self, recipe: Recipe) -> "Settings":
         """The settings that make this recipe. Its arrays must have paths."""
         binning, corrections = recipe.binning, recipe.corrections
-        radial_bins, azimuthal_bins = (
-            (binning.bins, 0)
-            if isinstance(binning, Radial)
-            else (binning.radial_bins, binning.azimuthal_bins)
-        )
+        match binning:
+            case Radial():
+                radial_bins, azimuthal_bins = binning.bins, 0
+            case Azimuthal():
+                radial_bins, azimuthal_bins = 0, binning.bins
+            case Cake():
+                radial_bins, azimuthal_bins = binning.radial_bins, binning.azimuthal_bins
         paths = {
             f"{name}_file": str(Path(array.path).absolute()) if array.path else ""
             for name, array in corrections.arrays().items()

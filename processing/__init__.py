@@ -3,7 +3,7 @@
 Knows nothing of Tango or Bluesky.
 """
 
-from ringline.processing.binning import Binning, Cake, Radial, output_shape
+from ringline.processing.binning import Azimuthal, Binning, Cake, Radial, output_shape
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import (
     Detector,
@@ -13,10 +13,10 @@ from ringline.processing.detector import (
     is_standard,
 )
 from ringline.processing.errors import FrameError, RecipeError
-from ringline.processing.frames import Frame, FrameSource, open_frames
+from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
 from ringline.processing.poni import read_poni, write_poni
-from ringline.processing.recipe import ERROR_MODELS, SPLITTINGS, Recipe
+from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
 from ringline.processing.recipe_mapping import detector_to_mapping
 from ringline.processing.recipe_reading import (
     detector_from_mapping,
@@ -33,11 +33,14 @@ from ringline.processing.units import UNITS, unit_named
 from ringline.processing.xy import write_xy
 
 __all__ = [
+    "COEFFICIENTS",
     "ENGINES",
     "ERROR_MODELS",
     "SPLITTINGS",
     "UNITS",
+    "Azimuthal",
     "Binning",
+    "Block",
     "Cake",
     "Corrections",
     "Detector",

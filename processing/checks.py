@@ -1,6 +1,7 @@
 """Checks of values that people give, each with a message of what, bound and value."""
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable
 
@@ -48,6 +49,22 @@ def require_range(name: str, value: object) -> tuple[float, float] | None:
     if not low < high:
         raise RecipeError(f"{name} must have low < high, got {low:g} .. {high:g}: it is empty")
     return low, high
+
+
+def require_edges(name: str, value: object) -> tuple[float, ...] | None:
+    """``value`` as ascending numbers or None; refuse fewer than two, or what does not ascend."""
+    if value is None:
+        return None
+    try:
+        edges = tuple(require_finite(name, edge) for edge in value)  # type: ignore[attr-defined]
+    except TypeError:
+        raise RecipeError(f"{name} must be a list of numbers, got {value!r}") from None
+    if len(edges) < 2:
+        raise RecipeError(f"{name} must be at least two numbers, got {len(edges)}")
+    for before, after in itertools.pairwise(edges):
+        if not before < after:
+            raise RecipeError(f"{name} must ascend, got {before:g} before {after:g}")
+    return edges
 
 
 def require_choice(name: str, value: object, choices: Iterable[str]) -> str:

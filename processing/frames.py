@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,18 @@ class Frame:
     monitor: float | None = None
     timestamp: float | None = None
     """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Exposures that follow each other."""
+
+    images: ImageArray
+    """Shape (frames, slow, fast), as the detector wrote them."""
+    first: int = 0
+    """Index of the first one in the run or file."""
+    monitors: Sequence[float | None] | None = None
+    """Reading of the beam monitor for each; None: there are none."""
 
 
 class FrameSource(Protocol):

@@ -254,7 +254,9 @@ class PixelArrays:
             the sense of chi, rad (pyFAI's ``axis_offset``).
         """
         cos2 = np.cos(self.two_theta) ** 2
-        return np.asarray(0.5 * (1.0 + cos2 - factor * np.cos(2.0 * (self.chi + axis)) * (1.0 - cos2)))
+        return np.asarray(
+            0.5 * (1.0 + cos2 - factor * np.cos(2.0 * (self.chi + axis)) * (1.0 - cos2))
+        )
 
     def center(self, coordinate: Coordinate) -> FloatArray:
         """A coordinate at each pixel's center, in SI (q: 1/nm)."""

@@ -10,14 +10,20 @@ from ringline.processing.arrays import InputArray
 from ringline.processing.binning import Binning
 from ringline.processing.checks import require_choice
 from ringline.processing.corrections import Corrections
+from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import Geometry
 from ringline.processing.recipe_mapping import Mapped, recipe_to_mapping
 
-SPLITTINGS = ("no", "bbox")
-"""How a pixel is shared between bins: not at all, or by its bounding box (pyFAI's names)."""
+SPLITTINGS = ("no", "bbox", "pseudo", "full")
+"""How a pixel is shared between bins (pyFAI's names): not at all, by its bounding box, by that
+shrunk to the pixel's area, by its polygon."""
 
-ERROR_MODELS = ("none", "poisson")
-"""Where the variance of a pixel comes from (pyFAI's names)."""
+ERROR_MODELS = ("none", "poisson", "variance", "azimuthal", "hybrid")
+"""Where the variance of a pixel comes from (pyFAI's names): its counts, an array, the scatter
+around its ring; ``hybrid`` clips outliers by that scatter and states the error by the counts."""
+
+COEFFICIENTS = ("exact", "compact")
+"""How a pixel's shares are kept: in steps of 2^-24, or of 1/65535, which is faster to read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +42,15 @@ class Recipe:
     binning: Binning
     splitting: str = "bbox"
     error_model: str = "none"
+    coefficients: str = "exact"
     corrections: Corrections = field(default_factory=Corrections)
 
     def __post_init__(self) -> None:
         require_choice("splitting", self.splitting, SPLITTINGS)
         require_choice("error_model", self.error_model, ERROR_MODELS)
+        require_choice("coefficients", self.coefficients, COEFFICIENTS)
+        if self.error_model == "variance" and self.corrections.variance is None:
+            raise RecipeError("error_model 'variance' needs the array corrections.variance")
         self.corrections.check_shape(self.geometry.detector.shape)
 
     @cached_property

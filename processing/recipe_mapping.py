@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, TypeAlias
 
 from ringline.processing.arrays import InputArray
-from ringline.processing.binning import Binning, Cake, Radial
+from ringline.processing.binning import Azimuthal, Binning, Cake, Radial
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import Detector, ModuleGrid
 from ringline.processing.geometry import Geometry
@@ -19,7 +19,7 @@ Mapped: TypeAlias = (
     "bool | int | float | str | list[Mapped] | tuple[Mapped, ...] | dict[str, Mapped] | None"
 )
 
-BINNINGS: dict[str, type[Binning]] = {"radial": Radial, "cake": Cake}
+BINNINGS: dict[str, type[Binning]] = {"radial": Radial, "azimuthal": Azimuthal, "cake": Cake}
 
 
 def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
@@ -34,6 +34,7 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
         "binning": {"kind": kind, **_plain(recipe.binning)},
         "splitting": recipe.splitting,
         "error_model": recipe.error_model,
+        "coefficients": recipe.coefficients,
         "corrections": {
             **_plain(corrections),
             **{name: _array(array, paths) for name, array in corrections.arrays().items()},

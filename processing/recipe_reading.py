@@ -11,7 +11,7 @@ from typing import TypeVar
 import tomli_w
 
 from ringline.processing.arrays import ArraySource, InputArray, corners_array, input_array
-from ringline.processing.binning import Binning, Cake, Radial
+from ringline.processing.binning import Azimuthal, Binning, Cake, Radial
 from ringline.processing.checks import did_you_mean, require_choice
 from ringline.processing.corrections import ARRAYS, Corrections
 from ringline.processing.detector import Detector, ModuleGrid
@@ -22,7 +22,7 @@ from ringline.processing.recipe import Recipe
 from ringline.processing.recipe_mapping import BINNINGS
 from ringline.processing.sensor import Sensor
 
-Value = TypeVar("Value", Geometry, Detector, ModuleGrid, Sensor, Radial, Cake, Recipe)
+Value = TypeVar("Value", Geometry, Detector, ModuleGrid, Sensor, Radial, Azimuthal, Cake, Recipe)
 Plain = Mapping[str, object]
 
 
@@ -101,6 +101,8 @@ def _binning(mapping: Plain) -> Binning:
     values = {name: value for name, value in mapping.items() if name != "kind"}
     if kind == "cake":
         return _construct(Cake, "cake binning", values)
+    if kind == "azimuthal":
+        return _construct(Azimuthal, "azimuthal binning", values)
     return _construct(Radial, "radial binning", values)
 
 

@@ -1,40 +1,24 @@
 """Compiling recipes: one protocol for all engines, one cache."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
-from typing import Protocol
 
 import numpy as np
 
-from ringline.processing.axes import Axis
 from ringline.processing.binning import output_shape
 from ringline.processing.checks import require_choice
-from ringline.processing.errors import RecipeError
-from ringline.processing.frames import Frame
-from ringline.processing.numpy_engine import NumpyEngine
+from ringline.processing.engine import Engine, Kernels
+from ringline.processing.errors import FrameError, RecipeError
+from ringline.processing.frames import Block, Frame
+from ringline.processing.numpy_engine import NumpyKernels
 from ringline.processing.recipe import Recipe
 from ringline.processing.sums import Profile, Sums
+from ringline.processing.table import Table
 from ringline.processing.types import FloatArray, ImageArray
 from ringline.processing.units import unit_named
 
-
-class Engine(Protocol):
-    """A recipe compiled for one detector shape. Thread-safe; holds no frame."""
-
-    @property
-    def radial(self) -> Axis:
-        """The radial axis."""
-
-    @property
-    def azimuthal(self) -> Axis | None:
-        """The azimuthal axis; None for a curve."""
-
-    def map(self, frame: Frame) -> Sums:
-        """Sums of one frame; FrameError for one of another shape or of no numbers."""
-
-
-ENGINES: dict[str, Callable[[Recipe], Engine]] = {"numpy": NumpyEngine}
+ENGINES: dict[str, Callable[[Table], Kernels]] = {"numpy": NumpyKernels}
 
 
 class Reduction:
@@ -69,25 +53,25 @@ class Reduction:
 
     @property
     def axis(self) -> FloatArray:
-        """Radial bin centers in the recipe's unit, shape (radial bins,)."""
-        return self._bound().radial.centers * self._unit.scale
+        """Bin centers of a curve, radial ones of a cake, in the recipe's unit; shape (bins,)."""
+        return self._bound().along.shown_centers
 
     @property
     def edges(self) -> FloatArray:
-        """Radial bin edges in the recipe's unit, shape (radial bins + 1,)."""
-        return self._bound().radial.edges * self._unit.scale
+        """Their edges, shape (bins + 1,)."""
+        return self._bound().along.shown_edges
 
     @property
     def azimuth(self) -> FloatArray | None:
         """Azimuthal bin centers, degrees, shape (azimuthal bins,); None for a curve."""
-        axis = self._bound().azimuthal
-        return None if axis is None else np.degrees(axis.centers)
+        axis = self._bound().across
+        return None if axis is None else axis.shown_centers
 
     @property
     def azimuth_edges(self) -> FloatArray | None:
         """Azimuthal bin edges, degrees, shape (azimuthal bins + 1,); None for a curve."""
-        axis = self._bound().azimuthal
-        return None if axis is None else np.degrees(axis.edges)
+        axis = self._bound().across
+        return None if axis is None else axis.shown_edges
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -95,23 +79,36 @@ class Reduction:
         return output_shape(self.recipe.binning)
 
     def map(self, frame: Frame) -> Sums:
-        """Sums of one frame; FrameError for one of another shape or of no numbers."""
-        if self._compiled is None and len(frame.image.shape) == 2:
-            slow, fast = frame.image.shape
+        """Sums of one frame; FrameError for one that does not fit the recipe."""
+        if frame.image.ndim != 2:
+            raise FrameError(f"frame {frame.index}: shape {frame.image.shape} is not of an image")
+        block = Block(frame.image[np.newaxis], frame.index, [frame.monitor])
+        return self.map_block(block)[0]
+
+    def map_block(self, block: Block) -> list[Sums]:
+        """Sums of each frame of a block; FrameError where one does not fit the recipe."""
+        if self._compiled is None and block.images.ndim == 3:
+            slow, fast = block.images.shape[1:]
             self.bind((slow, fast))
-        return self._bound().map(frame)
+        return self._bound().map(block)
 
     def finish(self, sums: Sums) -> Profile:
-        """Mean intensity and its standard error: signal / norm, sqrt(variance) / norm."""
+        """Mean intensity, its standard error and the standard deviation.
+
+        signal / norm, sqrt(variance) / norm and sqrt(variance / norm_sq), as in pyFAI.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             intensity = np.where(sums.count > 0, sums.signal / sums.norm, np.nan)
-            sigma = np.where(sums.count > 0, np.sqrt(sums.variance) / sums.norm, np.nan)
+            error = np.where(sums.count > 0, np.sqrt(sums.variance), np.nan)
+            sigma, std = error / sums.norm, error / np.sqrt(sums.norm_sq)
+        without = self.recipe.error_model == "none"
         return Profile(
             axis=self.axis,
             unit=self._unit.name,
             azimuth=self.azimuth,
             intensity=intensity,
-            sigma=None if self.recipe.error_model == "none" else sigma,
+            sigma=None if without else sigma,
+            std=None if without else std,
             recipe_digest=self.recipe.digest,
             frames=sums.frames,
             first_frame=sums.first_frame,
@@ -122,9 +119,9 @@ class Reduction:
         """The profile of one image, shape (slow, fast)."""
         return self.finish(self.map(Frame(image)))
 
-    def reduce_block(self, images: Iterable[ImageArray]) -> list[Profile]:
+    def reduce_block(self, images: ImageArray) -> list[Profile]:
         """The profile of each image of a block, shape (frames, slow, fast)."""
-        return [self.finish(self.map(Frame(image, index))) for index, image in enumerate(images)]
+        return [self.finish(sums) for sums in self.map_block(Block(np.asarray(images)))]
 
     def _bound(self) -> Engine:
         if self._compiled is None:
@@ -155,4 +152,5 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
 
 @lru_cache(maxsize=8)
 def _compiled(recipe: Recipe, engine: str) -> Engine:
-    return ENGINES[engine](recipe)
+    table = Table(recipe)
+    return Engine(table, ENGINES[engine](table))

@@ -18,21 +18,27 @@ class Sums:
     signal: FloatArray
     """Sum of share x (raw - dark)."""
     variance: FloatArray
-    """Sum of share squared x variance of the pixel."""
+    """Sum of share squared x variance of the pixel; with the error model ``azimuthal`` its
+    squared distance from its ring's mean in that frame."""
     norm: FloatArray
-    """Sum of share x flat x polarization x solid angle."""
+    """Sum of share x norm: flat x polarization x solid angle and so on."""
+    norm_sq: FloatArray
+    """Sum of (share x norm) squared."""
     count: FloatArray
     """Sum of shares: how many pixels counted."""
     frames: int = 0
     rejected: int = 0
-    """Pixels left out because of what this frame holds there (not a number)."""
+    """Pixels left out because of what these frames hold there: not a number, saturated, the
+    dummy value, or an outlier of its ring."""
     first_frame: int | None = None
     last_frame: int | None = None
 
     @classmethod
     def zero(cls, shape: tuple[int, ...]) -> "Sums":
         """The sums of no frame."""
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
+        zeros = np.zeros(shape)
+        zeros.setflags(write=False)
+        return cls(zeros, zeros, zeros, zeros, zeros)
 
     def __add__(self, other: "Sums") -> "Sums":
         if self.signal.shape != other.signal.shape:
@@ -45,6 +51,7 @@ class Sums:
             self.signal + other.signal,
             self.variance + other.variance,
             self.norm + other.norm,
+            self.norm_sq + other.norm_sq,
             self.count + other.count,
             self.frames + other.frames,
             self.rejected + other.rejected,
@@ -58,7 +65,7 @@ class Profile:
     """A reduced curve or cake."""
 
     axis: FloatArray
-    """Radial bin centers in ``unit``, shape (radial bins,)."""
+    """Bin centers in ``unit``, radial or those of an azimuthal profile, shape (bins,)."""
     unit: str
     azimuth: FloatArray | None
     """Azimuthal bin centers, degrees; None for a curve."""
@@ -67,6 +74,8 @@ class Profile:
     pixel counted: zero is a valid intensity, and plots must show a gap."""
     sigma: FloatArray | None
     """Standard error of the mean, shape of ``intensity``; None without an error model."""
+    std: FloatArray | None
+    """Standard deviation of a pixel from the mean, likewise."""
     recipe_digest: str
     frames: int
     first_frame: int | None

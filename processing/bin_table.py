@@ -1,0 +1,156 @@
+"""A recipe's bins as kernels read them: what each pixel adds to which bin."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringline.processing.types import FloatArray, ImageArray
+
+BinNumbers: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
+Coefficients: TypeAlias = NDArray[np.float32] | NDArray[np.uint16]
+
+FULL_SHARE = 65535
+"""A share of 1 in uint16 coefficients, so that whole pixels are exact."""
+
+MANY_BINS = 16384
+"""From here on one set of sums per thread fills the cache; below, four independent ones fit."""
+
+
+@dataclass(frozen=True)
+class BinTable:
+    """Which bins each pixel counts in, in the order of the pixels, row by row.
+
+    Float32 coefficients are multiples of 2^-24: sums of coefficient x integer are exact, and
+    so independent of their order, up to 2^29.
+    """
+
+    bins: int
+    """Bins of a curve, or azimuthal x radial bins of a cake."""
+    first: BinNumbers
+    """First bin of each pixel; ``bins`` for one that does not count. Shape (pixels,)."""
+    coefficients: Coefficients | None = None
+    """Share in the bins first, first + 1, ..., shape (pixels, 1..4); uint16 in units of
+    1 / 65535. None: each pixel counts wholly in its first bin. Zero beyond the last bin and
+    for pixels that do not count."""
+    extra_pixel: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    """Pixels that also count elsewhere, ascending; each has a first bin. Shape (extra,)."""
+    extra_bin: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    extra_coefficient: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """Their share there."""
+
+    @cached_property
+    def fullest(self) -> int:
+        """How many pixels the fullest bin has, as first bins."""
+        return int(np.bincount(self.first, minlength=self.bins)[: self.bins].max(initial=0))
+
+    @property
+    def scale(self) -> float:
+        """A share of 1 in units of ``coefficients``."""
+        return float(FULL_SHARE) if self.width and self._compact else 1.0
+
+    @property
+    def width(self) -> int:
+        """Coefficients of a pixel; 0 without splitting."""
+        return 0 if self.coefficients is None else self.coefficients.shape[1]
+
+    @cached_property
+    def shares(self) -> tuple[Coefficients, tuple[int, ...]] | None:
+        """The coefficients as kernels take them: flat, and a tuple as long as the width."""
+        if self.coefficients is None:
+            return None
+        return self.coefficients.reshape(-1), (0,) * self.width
+
+    @property
+    def extra(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
+        """The extra shares as kernels take them."""
+        return self.extra_pixel, self.extra_bin, self.extra_coefficient
+
+    @property
+    def groups(self) -> int:
+        """Into how many groups of four segments the pixels are cut.
+
+        Fixed by the table alone: a bin's sum is made segment by segment, so that it has the
+        same bits on any number of threads, for one frame or for many.
+        """
+        if self.bins > MANY_BINS:
+            return 2
+        return int(np.clip(self.first.size >> 17, 1, 8))
+
+    def zero_step(self, dtype: np.dtype[Any]) -> int:
+        """What a pixel without counts adds, so that sums and zeros fit one uint64; 0: cannot.
+
+        Zeros are counted in the high bits. Only unsigned integers up to 32 bits, not split.
+        """
+        bits = self.fullest.bit_length()
+        if self.coefficients is not None or dtype.kind != "u" or dtype.itemsize > 4:
+            return 0
+        return 1 << (8 * dtype.itemsize + bits) if 8 * dtype.itemsize + 2 * bits <= 64 else 0
+
+    @property
+    def _compact(self) -> bool:
+        return self.coefficients is not None and self.coefficients.dtype == np.uint16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Which raw values count: low <= value <= high, and not hole_low <= value <= hole_high."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    hole_low: float = np.inf
+    hole_high: float = -np.inf
+
+    def of_dtype(self, dtype: np.dtype[Any]) -> tuple[Any, Any, Any, Any] | None:
+        """The four bounds as kernels compare them; None if all values of the dtype count."""
+        if dtype.kind == "f":
+            largest = float(np.finfo(dtype).max)
+            low, high = max(self.low, -largest), min(self.high, largest)
+            return np.float64(low), np.float64(high), self.hole_low, self.hole_high
+        info = np.iinfo(dtype)
+        low, high = _whole_numbers(self.low, self.high, info)
+        hole_low, hole_high = _whole_numbers(self.hole_low, self.hole_high, info)
+        if (low, high) == (info.min, info.max) and hole_low > hole_high:
+            return None
+        kind = dtype.type
+        return kind(low), kind(high), kind(hole_low), kind(hole_high)
+
+
+@dataclass(frozen=True, slots=True)
+class BinSums:
+    """What one frame adds to each bin."""
+
+    signal: FloatArray
+    """Sum of share x raw, shape (bins,)."""
+    variance: FloatArray | None
+    """Sum of share squared x max(raw, 1), shape (bins,); None if not asked for."""
+    exceptions: NDArray[np.uint32]
+    """Flat numbers, ascending, of the pixels that have a bin and did not count."""
+
+
+def kernel_input(image: ImageArray) -> ImageArray:
+    """Pixels as kernels read them: flat, contiguous, native; not copied if they are already.
+
+    Parameters
+    ----------
+    image:
+        Shape (..., slow, fast) or flat; any numeric dtype, byte order and strides.
+    """
+    dtype = image.dtype
+    if dtype.kind not in "iuf" or dtype.itemsize not in (1, 2, 4, 8):
+        dtype = np.dtype(np.uint8 if dtype.kind == "b" else np.float64)
+    elif dtype.itemsize == 8 or dtype == np.float16:
+        dtype = np.dtype(np.float64)
+    elif dtype == np.int8:
+        dtype = np.dtype(np.int16)
+    return np.ascontiguousarray(image, dtype=dtype.newbyteorder("="))
+
+
+def _whole_numbers(low: float, high: float, info: np.iinfo[Any]) -> tuple[int, int]:
+    """The integers of an interval that a dtype holds; (max, min) if there are none."""
+    least = info.min if low < info.min else math.ceil(min(low, 1e20))
+    most = info.max if high > info.max else math.floor(max(high, -1e20))
+    return (least, most) if max(least, info.min) <= min(most, info.max) else (info.max, info.min)
