@@ -15,6 +15,7 @@ from ringline.processing.detector import (
 from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
+from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.poni import read_poni, write_poni
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
 from ringline.processing.recipe_mapping import detector_to_mapping
@@ -49,8 +50,10 @@ __all__ = [
     "FrameSource",
     "Geometry",
     "ModuleGrid",
+    "Outliers",
     "PixelArrays",
     "Profile",
+    "QuantileRange",
     "Radial",
     "Recipe",
     "RecipeError",
@@ -59,6 +62,7 @@ __all__ = [
     "ResultFile",
     "ResultRow",
     "Sensor",
+    "SigmaClip",
     "Sums",
     "attenuation",
     "detector_from_mapping",

@@ -12,6 +12,7 @@ from ringline.processing.checks import require_choice
 from ringline.processing.corrections import Corrections
 from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import Geometry
+from ringline.processing.outliers import Outliers
 from ringline.processing.recipe_mapping import Mapped, recipe_to_mapping
 
 SPLITTINGS = ("no", "bbox", "pseudo", "full")
@@ -43,6 +44,8 @@ class Recipe:
     splitting: str = "bbox"
     error_model: str = "none"
     coefficients: str = "exact"
+    outliers: Outliers | None = None
+    """What each frame's rings are cleared of; None: nothing."""
     corrections: Corrections = field(default_factory=Corrections)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +11,7 @@ from ringline.processing.binning import Azimuthal, Binning, Cake, Radial
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import Detector, ModuleGrid
 from ringline.processing.geometry import Geometry
+from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.sensor import Sensor
 
 if TYPE_CHECKING:
@@ -20,21 +22,22 @@ Mapped: TypeAlias = (
 )
 
 BINNINGS: dict[str, type[Binning]] = {"radial": Radial, "azimuthal": Azimuthal, "cake": Cake}
+OUTLIERS: dict[str, type[Outliers]] = {"sigma_clip": SigmaClip, "quantiles": QuantileRange}
 
 
 def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
     """Plain values. What is None is left out: TOML has no null."""
     corrections = recipe.corrections
-    kind = next(name for name, cls in BINNINGS.items() if isinstance(recipe.binning, cls))
     return {
         "geometry": {
             **_plain(recipe.geometry),
             "detector": _detector(recipe.geometry.detector, paths),
         },
-        "binning": {"kind": kind, **_plain(recipe.binning)},
+        "binning": _kind(recipe.binning, BINNINGS),
         "splitting": recipe.splitting,
         "error_model": recipe.error_model,
         "coefficients": recipe.coefficients,
+        **({} if recipe.outliers is None else {"outliers": _kind(recipe.outliers, OUTLIERS)}),
         "corrections": {
             **_plain(corrections),
             **{name: _array(array, paths) for name, array in corrections.arrays().items()},
@@ -54,8 +57,13 @@ def _detector(detector: Detector, paths: bool) -> dict[str, Mapped]:  # noqa: FB
     return plain
 
 
+def _kind(value: Binning | Outliers, kinds: Mapping[str, type]) -> dict[str, Mapped]:
+    kind = next(name for name, cls in kinds.items() if isinstance(value, cls))
+    return {"kind": kind, **_plain(value)}
+
+
 def _plain(
-    value: Geometry | Detector | ModuleGrid | Sensor | Binning | Corrections,
+    value: Geometry | Detector | ModuleGrid | Sensor | Binning | Corrections | Outliers,
 ) -> dict[str, Mapped]:
     plain: dict[str, Mapped] = {}
     for field in fields(value):

@@ -11,18 +11,19 @@ from typing import TypeVar
 import tomli_w
 
 from ringline.processing.arrays import ArraySource, InputArray, corners_array, input_array
-from ringline.processing.binning import Azimuthal, Binning, Cake, Radial
+from ringline.processing.binning import Binning
 from ringline.processing.checks import did_you_mean, require_choice
 from ringline.processing.corrections import ARRAYS, Corrections
 from ringline.processing.detector import Detector, ModuleGrid
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replace_text
 from ringline.processing.geometry import Geometry
+from ringline.processing.outliers import Outliers
 from ringline.processing.recipe import Recipe
-from ringline.processing.recipe_mapping import BINNINGS
+from ringline.processing.recipe_mapping import BINNINGS, OUTLIERS
 from ringline.processing.sensor import Sensor
 
-Value = TypeVar("Value", Geometry, Detector, ModuleGrid, Sensor, Radial, Azimuthal, Cake, Recipe)
+Value = TypeVar("Value")
 Plain = Mapping[str, object]
 
 
@@ -39,6 +40,7 @@ def recipe_from_mapping(mapping: Plain) -> Recipe:
     known = {**mapping}
     known["geometry"] = _geometry(_section(mapping, "geometry"))
     known["binning"] = _binning(_section(mapping, "binning"))
+    known["outliers"] = _outliers(mapping.get("outliers"))
     known["corrections"] = _corrections(_section(mapping, "corrections", default={}))
     return _construct(Recipe, "recipe", known)
 
@@ -97,13 +99,21 @@ def _geometry(mapping: Plain) -> Geometry:
 
 
 def _binning(mapping: Plain) -> Binning:
-    kind = require_choice("binning kind", mapping.get("kind"), BINNINGS)
+    return _of_kind("binning", mapping, BINNINGS)
+
+
+def _outliers(mapping: object) -> Outliers | None:
+    if mapping is None:
+        return None
+    if not isinstance(mapping, Mapping):
+        raise RecipeError(f"outliers must be a section with a kind, got {mapping!r}")
+    return _of_kind("outliers", mapping, OUTLIERS)
+
+
+def _of_kind(section: str, mapping: Plain, kinds: Mapping[str, type[Value]]) -> Value:
+    kind = require_choice(f"{section} kind", mapping.get("kind"), kinds)
     values = {name: value for name, value in mapping.items() if name != "kind"}
-    if kind == "cake":
-        return _construct(Cake, "cake binning", values)
-    if kind == "azimuthal":
-        return _construct(Azimuthal, "azimuthal binning", values)
-    return _construct(Radial, "radial binning", values)
+    return _construct(kinds[kind], f"{kind} {section}", values)
 
 
 def _corrections(mapping: Plain) -> Corrections:
@@ -141,12 +151,13 @@ def _pair(name: str, value: object) -> tuple[int, int]:
 
 
 def _construct(cls: type[Value], where: str, values: Plain) -> Value:
-    required = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
-    _check_keys(where, values, [field.name for field in fields(cls)])
+    known = fields(cls)  # type: ignore[arg-type]  # only dataclasses are constructed
+    required = [f.name for f in known if f.default is f.default_factory is MISSING]
+    _check_keys(where, values, [field.name for field in known])
     for name in required:
         if values.get(name) is None:
             raise RecipeError(f"{where}: key {name!r} is missing")
-    return cls(**values)  # type: ignore[arg-type]  # each class checks its own values
+    return cls(**values)  # each class checks its own values
 
 
 def _check_keys(where: str, values: Plain, known: list[str]) -> None:
