@@ -132,12 +132,12 @@ class BinSums:
 
 
 def kernel_input(image: ImageArray) -> ImageArray:
-    """Pixels as kernels read them: flat, contiguous, native; not copied if they are already.
+    """Pixels as kernels read them: contiguous, native; not copied if they are already.
 
     Parameters
     ----------
     image:
-        Shape (..., slow, fast) or flat; any numeric dtype, byte order and strides.
+        Any shape, numeric dtype, byte order and strides.
     """
     dtype = image.dtype
     if dtype.kind not in "iuf" or dtype.itemsize not in (1, 2, 4, 8):
