@@ -60,6 +60,7 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
     wavelength = setting_attribute("wavelength")
     detector = setting_attribute("detector")
     orientation = setting_attribute("orientation")
+    parallax = setting_attribute("parallax")
     radial_bins = setting_attribute("radial_bins")
     azimuthal_bins = setting_attribute("azimuthal_bins")
     radial_unit = setting_attribute("radial_unit")

@@ -171,6 +171,11 @@ SETTINGS: Mapping[str, Setting] = {
             "left-right, 1 both.",
         ),
         Setting(
+            name="parallax", kind=Switch(), label="Parallax",
+            doc="Whether to undo the parallax of rays that enter the sensor at an angle; the "
+            "detector must tell its sensor.",
+        ),
+        Setting(
             name="radial_bins", kind=Count(1, MOST_RADIAL_BINS), label="Radial bins",
             doc="Points of the curve.",
         ),

@@ -22,7 +22,7 @@ from ringline.processing import (
 
 GEOMETRY = (
     *("distance", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength"),
-    *("detector", "orientation"),
+    *("detector", "orientation", "parallax"),
 )
 """What a PONI file sets."""
 
@@ -43,6 +43,7 @@ class Settings:
     wavelength: float = 0.0
     detector: str = ""
     orientation: int = 3
+    parallax: bool = False
     radial_bins: int = 1000
     azimuthal_bins: int = 0
     radial_unit: str = "q_nm^-1"
@@ -73,6 +74,7 @@ class Settings:
             rot3=self.rot3,
             wavelength=self.wavelength,
             detector=replace(detector_from_text(self.detector), orientation=self.orientation),
+            parallax=self.parallax,
         )
 
     def recipe(self) -> Recipe:
@@ -117,6 +119,7 @@ class Settings:
             wavelength=geometry.wavelength,
             detector=detector_to_text(geometry.detector),
             orientation=geometry.detector.orientation,
+            parallax=geometry.parallax,
         )
 
     def with_recipe(self, recipe: Recipe) -> "Settings":

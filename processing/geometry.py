@@ -1,16 +1,16 @@
 """Where the detector stands, and what that makes of each pixel."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ringline.processing.checks import require_finite, require_positive
+from ringline.processing.checks import require_bool, require_finite, require_positive
 from ringline.processing.detector import Detector
 from ringline.processing.errors import RecipeError
+from ringline.processing.positions import PixelPositions, Position, lengths
 from ringline.processing.sensor import Slab, slab_of
 from ringline.processing.types import FloatArray
 
@@ -18,11 +18,6 @@ HC_KEV_M = 12.398419843320026e-10
 """Planck constant times speed of light, keV m (CODATA 2018, exact by definition)."""
 
 Coordinate = Literal["two_theta", "q", "r", "chi"]
-Position: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
-"""t1, t2, t3 in the frame of the sample, m, of one shape."""
-
-_ALL = slice(None)
-_BLOCK = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +27,8 @@ class Geometry:
     Raises
     ------
     RecipeError:
-        A distance or wavelength that is not > 0, anything that is not finite.
+        A distance or wavelength that is not > 0, anything that is not finite; parallax of a
+        sensor that is not known, or at an energy outside the tables of attenuation.
     """
 
     distance: float
@@ -47,6 +43,10 @@ class Geometry:
     rot1: float = 0.0
     rot2: float = 0.0
     rot3: float = 0.0
+    parallax: bool = False
+    """Whether rays that enter the sensor at an angle appear further out, by the mean path of the
+    photons within the sensor, and pixels thus stand for a place further in (``Parallax: True`` of
+    PONI files)."""
 
     def __post_init__(self) -> None:
         for name in ("distance", "wavelength"):
@@ -55,6 +55,11 @@ class Geometry:
             ("poni1", "m"), ("poni2", "m"), ("rot1", "rad"), ("rot2", "rad"), ("rot3", "rad"),
         ):  # fmt: skip
             object.__setattr__(self, name, require_finite(name, getattr(self, name), unit))
+        if require_bool("parallax", self.parallax):
+            # A recipe and a PONI file then tell the sensor, also one that the table knows.
+            told = replace(self.detector, sensor=self.detector.known_sensor)
+            object.__setattr__(self, "detector", told)
+            _ = self.slab  # refuses a material that is not known
 
     @property
     def energy_kev(self) -> float:
@@ -112,11 +117,8 @@ class Geometry:
         return np.asarray(about3 @ about2 @ about1)
 
 
-class PixelArrays:
+class PixelArrays(PixelPositions):
     """What a geometry makes of each pixel: float64 arrays of shape (slow, fast), on demand."""
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
 
     @cached_property
     def two_theta(self) -> FloatArray:
@@ -139,72 +141,6 @@ class PixelArrays:
         return q_of(two_theta=self.two_theta, wavelength=self.geometry.wavelength)
 
     @property
-    def is_lattice(self) -> bool:
-        """Whether neighbours share their corners: a grid of equal rectangles."""
-        return self.geometry.detector.corners is None
-
-    def center_positions(self, rows: slice = _ALL) -> Position:
-        """Centers of pixels in the frame of the sample, m.
-
-        Parameters
-        ----------
-        rows:
-            Which ones along the slow axis, without a step.
-
-        Returns
-        -------
-        :
-            t1, t2, t3, each of shape (rows, fast).
-        """
-        detector = self.geometry.detector
-        corners = detector.corners
-        if corners is None:
-            p1, p2, _ = detector.pixel_centers()
-            return self.geometry.sample_frame(p1[self._span(rows)], p2)
-        p3, p1, p2 = np.moveaxis(corners.values[self._span(rows)].mean(2, np.float64), -1, 0)
-        return self.geometry.sample_frame(p1, p2, p3)
-
-    def corner_positions(self, rows: slice = _ALL) -> Position:
-        """Corners of pixels in the frame of the sample, m.
-
-        Parameters
-        ----------
-        rows:
-            Which ones along the slow axis, without a step.
-
-        Returns
-        -------
-        :
-            t1, t2, t3: of a lattice (``is_lattice``) each of shape (rows + 1, fast + 1), where
-            pixel (i, j) has corners (i, j) .. (i + 1, j + 1); else (rows, fast, n), in order
-            round each pixel.
-        """
-        detector, span = self.geometry.detector, self._span(rows)
-        if detector.corners is None:
-            p1, p2 = detector.lattice()
-            return self.geometry.sample_frame(p1[span.start : span.stop + 1], p2)
-        p3, p1, p2 = np.moveaxis(detector.corners.values[span].astype(np.float64), -1, 0)
-        return self.geometry.sample_frame(p1, p2, p3)
-
-    @cached_property
-    def cos_incidence(self) -> FloatArray:
-        r"""Cosine of the angle between the ray to each pixel's center and the pixel's normal.
-
-        :math:`L / \sqrt{L^2 + d^2}` at distance d from the PONI on a flat grid. Where corners
-        are given the normal is that of the pixel's own area,
-        :math:`\frac12 \sum_k c_k \times c_{k+1}`; 0 for a pixel without area.
-        """
-        if self.is_lattice:
-            return self._flat_ratio**-0.5
-        cosine = np.empty(self.geometry.detector.known_shape)
-        for rows in self._blocks():
-            ray, corners = np.stack(self.center_positions(rows)), self.corner_positions(rows)
-            normal = _area(np.stack(corners) - ray[..., None])
-            along, length = np.abs((ray * normal).sum(0)), _norm(ray) * _norm(normal)
-            cosine[rows] = np.divide(along, length, where=length != 0, out=np.zeros_like(along))
-        return cosine
-
-    @property
     def solid_angle(self) -> FloatArray:
         r"""Solid angle of each pixel relative to one of the same area at the PONI.
 
@@ -215,8 +151,8 @@ class PixelArrays:
         pixels are the flat's affair, as in pyFAI.
         """
         if self.is_lattice:
-            return self._flat_ratio**-1.5
-        square = _norm(np.stack(self._centers)) ** 2
+            return self.flat_ratio**-1.5
+        square = lengths(np.stack(self.centers_as_built())) ** 2
         return self.cos_incidence * (self.geometry.distance**2 / square)
 
     @property
@@ -269,7 +205,7 @@ class PixelArrays:
         """
         center = self.center(coordinate)
         half = np.zeros_like(center)
-        for rows in self._blocks():
+        for rows in self.blocks():
             around = self._corner_values(coordinate, rows)
             for corner in around:
                 distance = np.abs(corner - center[rows])
@@ -285,21 +221,6 @@ class PixelArrays:
         if self.is_lattice:
             return [values[:-1, :-1], values[1:, :-1], values[1:, 1:], values[:-1, 1:]]
         return list(np.moveaxis(values, -1, 0))
-
-    def _span(self, rows: slice) -> slice:
-        start, stop, _ = rows.indices(self.geometry.detector.known_shape[0])
-        return slice(start, stop)
-
-    def _blocks(self) -> Iterator[slice]:
-        slow, _ = self.geometry.detector.known_shape
-        return (slice(low, min(low + _BLOCK, slow)) for low in range(0, slow, _BLOCK))
-
-    @property
-    def _flat_ratio(self) -> FloatArray:
-        """(distance from the sample / distance of the PONI) squared, on a flat grid."""
-        p1, p2, _ = self.geometry.detector.pixel_centers()
-        square = (p1 - self.geometry.poni1) ** 2 + (p2 - self.geometry.poni2) ** 2
-        return 1.0 + square / self.geometry.distance**2
 
     @cached_property
     def _centers(self) -> Position:
@@ -367,14 +288,3 @@ def coordinate_of(coordinate: Coordinate, position: Position, wavelength: float)
             return two_theta_of(*position)
         case "q":
             return q_of(two_theta=two_theta_of(*position), wavelength=wavelength)
-
-
-def _area(corners: FloatArray) -> FloatArray:
-    """Area vectors of polygons, m^2, shape (3, ...), from corners of shape (3, ..., n)."""
-    following = np.roll(corners, -1, axis=-1)
-    return np.asarray(0.5 * np.cross(corners, following, axis=0).sum(axis=-1))
-
-
-def _norm(vectors: FloatArray) -> FloatArray:
-    """Lengths of vectors of shape (3, ...)."""
-    return np.asarray(np.sqrt((vectors * vectors).sum(axis=0)))

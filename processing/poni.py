@@ -26,7 +26,7 @@ _GENERIC = "Detector"
 
 
 def read_poni(path: str | os.PathLike[str]) -> Geometry:
-    """The geometry in a PONI file of version 1, 2, 2.1 or 3 (without parallax).
+    """The geometry in a PONI file of version 1, 2, 2.1 or 3.
 
     Where a key stands more than once the last one counts, as in pyFAI. A version 1 file has
     no shape: that of the first frame is taken.
@@ -41,7 +41,8 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
         entries = _entries(Path(path).read_text(encoding="utf-8"))
         detector = _detector(entries)
         values = {name: _number(entries, name) for name in _KEYS}
-        return Geometry(detector=detector, **values)
+        parallax = entries.get("parallax", "").lower() == "true"
+        return Geometry(detector=detector, parallax=parallax, **values)
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -51,7 +52,7 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
 
 
 def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
-    """Write a PONI file of version 2.1; it replaces a former one as a whole or not at all.
+    """Write a PONI file of version 2.1, or 3 with parallax: as a whole or not at all.
 
     Raises
     ------
@@ -71,10 +72,11 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
         config["max_shape"] = None if detector.shape is None else list(detector.shape)
     lines = [
         "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
-        "poni_version: 2.1",
+        f"poni_version: {3 if geometry.parallax else 2.1}",
         f"Detector: {detector.name if named else _GENERIC}",
         f"Detector_config: {json.dumps(config)}",
         *(f"{key}: {getattr(geometry, name)!r}" for name, key in _KEYS.items()),
+        *(["Parallax: True"] if geometry.parallax else []),
     ]
     replace_text(Path(path), "\n".join(lines) + "\n")
 
@@ -101,8 +103,6 @@ def _detector(entries: Mapping[str, str]) -> Detector:
     version = as_number("poni_version", entries.get("poni_version", "1"))
     if version > 3:
         raise RecipeError(f"poni_version must be <= 3, got {version:g}")
-    if entries.get("parallax", "").lower() == "true":
-        raise RecipeError("Parallax: True is not supported: use a geometry without parallax")
     if entries.get("splinefile", "None").lower() not in ("none", ""):
         raise RecipeError(f"SplineFile {entries['splinefile']!r}: splines are not supported")
     config = _detector_config(entries)

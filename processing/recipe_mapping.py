@@ -29,10 +29,7 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
     """Plain values. What is None is left out: TOML has no null."""
     corrections = recipe.corrections
     return {
-        "geometry": {
-            **_plain(recipe.geometry),
-            "detector": _detector(recipe.geometry.detector, paths),
-        },
+        "geometry": _geometry(recipe.geometry, paths),
         "binning": _kind(recipe.binning, BINNINGS),
         "splitting": recipe.splitting,
         "error_model": recipe.error_model,
@@ -48,6 +45,14 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
 def detector_to_mapping(detector: Detector) -> dict[str, Mapped]:
     """Plain values of a detector; ``detector_from_mapping`` reads them back."""
     return _detector(detector, paths=True)
+
+
+def _geometry(geometry: Geometry, paths: bool) -> dict[str, Mapped]:  # noqa: FBT001
+    plain = {**_plain(geometry), "detector": _detector(geometry.detector, paths)}
+    if not geometry.parallax:
+        # Left out, so that recipes of before there was such a key keep their digest.
+        del plain["parallax"]
+    return plain
 
 
 def _detector(detector: Detector, paths: bool) -> dict[str, Mapped]:  # noqa: FBT001

@@ -82,6 +82,24 @@ class Slab:
         with np.errstate(divide="ignore"):
             return np.asarray(np.expm1(-depth / cosine) / np.expm1(-depth))
 
+    def mean_path(self, cosine: FloatArray) -> FloatArray:
+        r"""Mean path within the slab of the photons that it absorbs, m.
+
+        .. math:: \frac{1}{\mu} \left(1 - \frac{e}{\exp(e) - 1}\right),
+            \quad e = \frac{\mu t}{\cos\alpha}
+
+        Parameters
+        ----------
+        cosine:
+            :math:`\cos\alpha` of the incidence angle, any shape.
+        """
+        if self.thickness is None:
+            return np.full_like(cosine, 1.0 / self.attenuation)
+        with np.errstate(divide="ignore"):
+            # Beyond exp(-700) nothing is left, and exp(709) would overflow.
+            depth = np.minimum(self.attenuation * self.thickness / cosine, 700.0)
+        return np.asarray((1.0 - depth / np.expm1(depth)) / self.attenuation)
+
 
 def slab_of(sensor: Sensor, energy_kev: float) -> Slab:
     """A sensor at a photon energy; RecipeError as ``attenuation``."""

@@ -22,6 +22,7 @@ from ringline.processing import (
     Radial,
     Recipe,
     RecipeError,
+    Sensor,
     detector_named,
     read_poni,
     write_poni,
@@ -44,6 +45,7 @@ GEOMETRIES = st.builds(
             replace(detector_named("Eiger4M"), orientation=2),
             Detector(pixel1=1e-4, pixel2=2e-4),
             Detector(pixel1=1e-4, pixel2=2e-4, shape=(30, 40), orientation=1),
+            replace(detector_named("Eiger4M"), sensor=Sensor("CdTe", 1e-3)),
         ]
     ),
 )
@@ -65,6 +67,13 @@ RECIPES = st.builds(
 @given(recipe=RECIPES)
 def test_settings_of_a_recipe_make_the_same_recipe(recipe: Recipe) -> None:
     assert Settings().with_recipe(recipe).recipe().digest == recipe.digest
+
+
+def test_settings_keep_the_parallax_of_a_geometry() -> None:
+    geometry = Geometry(
+        distance=0.1, wavelength=1e-10, detector=detector_named("Eiger4M"), parallax=True
+    )
+    assert Settings().with_geometry(geometry).geometry() == geometry
 
 
 @given(recipe=RECIPES)

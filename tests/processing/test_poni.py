@@ -112,7 +112,7 @@ def test_a_named_detector_is_written_by_its_name(tmp_path: Path) -> None:
         (VERSION_2.replace("Detector: Detector", "Detector: Pilatos1M"), "did you mean"),
         (VERSION_2.replace("[30, 40]}", "[30, 40]"), "Detector_config is not JSON"),
         (VERSION_2.replace("poni_version: 2", "poni_version: 4"), "poni_version must be <= 3"),
-        (VERSION_2 + "Parallax: True\n", "Parallax"),
+        (VERSION_2 + "Parallax: True\n", "its sensor is not known"),
         (VERSION_2_1.replace('"orientation": 2', '"orientation": 7'), "orientation must be 1, 2"),
         ("", "missing"),
     ],
