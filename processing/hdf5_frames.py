@@ -71,7 +71,7 @@ class HDF5Frames:
         try:
             for index in range(low, high):
                 check_frame(segment, index)
-            block = segment[None] if segment.ndim == 2 else segment[low:high]
+            block = segment[()][np.newaxis] if segment.ndim == 2 else segment[low:high]
         except (OSError, RuntimeError) as error:
             raise FrameError(
                 f"{self.path} frames {low}..{high - 1} of {segment.name}: {error}"

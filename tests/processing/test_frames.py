@@ -41,6 +41,15 @@ def test_every_filter_reads(compression: dict[str, object], tmp_path: Path) -> N
     assert block.dtype == np.uint16
 
 
+def test_a_dataset_of_one_image_is_one_frame(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["entry/data/data"] = STACK[0]
+    for dataset in (None, "entry/data/data"):
+        with open_frames(tmp_path / "f.h5", dataset) as frames:
+            assert (frames.frame_shape, frames.frame_count()) == ((12, 14), 1)
+            np.testing.assert_array_equal(frames.read(0, 1), STACK[:1])
+
+
 def test_a_file_written_by_another_process_is_read_while_it_grows(tmp_path: Path) -> None:
     path = tmp_path / "growing.h5"
     writer = textwrap.dedent(
