@@ -3,6 +3,14 @@
 Knows nothing of Tango or Bluesky.
 """
 
+from ringline.processing.averaging import (
+    Average,
+    average,
+    frames_of,
+    normalized,
+    subtract_dark,
+)
+from ringline.processing.averaging_settings import Averaging, ClippedMean, Mean, Median
 from ringline.processing.binning import Azimuthal, Binning, Cake, Radial, output_shape
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import (
@@ -39,16 +47,21 @@ __all__ = [
     "ERROR_MODELS",
     "SPLITTINGS",
     "UNITS",
+    "Average",
+    "Averaging",
     "Azimuthal",
     "Binning",
     "Block",
     "Cake",
+    "ClippedMean",
     "Corrections",
     "Detector",
     "Frame",
     "FrameError",
     "FrameSource",
     "Geometry",
+    "Mean",
+    "Median",
     "ModuleGrid",
     "Outliers",
     "PixelArrays",
@@ -65,11 +78,14 @@ __all__ = [
     "SigmaClip",
     "Sums",
     "attenuation",
+    "average",
     "detector_from_mapping",
     "detector_named",
     "detector_names",
     "detector_to_mapping",
+    "frames_of",
     "is_standard",
+    "normalized",
     "open_frames",
     "output_shape",
     "pixel_arrays",
@@ -78,6 +94,7 @@ __all__ = [
     "recipe_from_json",
     "recipe_from_mapping",
     "reduction_for",
+    "subtract_dark",
     "unit_named",
     "write_poni",
     "write_recipe",
