@@ -23,6 +23,7 @@ from ringline.processing.detector import (
 from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
+from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.poni import read_poni, write_poni
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
@@ -63,6 +64,7 @@ __all__ = [
     "Mean",
     "Median",
     "ModuleGrid",
+    "MultiGeometry",
     "Outliers",
     "PixelArrays",
     "Profile",
@@ -85,6 +87,7 @@ __all__ = [
     "detector_to_mapping",
     "frames_of",
     "is_standard",
+    "multi_geometry_from_json",
     "normalized",
     "open_frames",
     "output_shape",
