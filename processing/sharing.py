@@ -7,22 +7,20 @@ import numpy.typing as npt
 
 from ringline.processing.axes import Axis, AxisRequest, axes_request
 from ringline.processing.bin_table import FULL_SHARE, BinNumbers, BinTable, Coefficients
+from ringline.processing.cell_kernels import QUANTUM, AxisGrid, Grid
 from ringline.processing.geometry import PixelArrays
 from ringline.processing.recipe import Recipe
 from ringline.processing.share_kernels import (
     BOX,
     POINT,
     POLYGON,
-    QUANTUM,
     SHRUNK_BOX,
-    AxisGrid,
-    Cells,
-    Grid,
     Pixels,
+    Room,
     Target,
     extent,
-    longest_run,
     share_block,
+    shares_beyond,
 )
 from ringline.processing.types import BoolArray, FloatArray
 from ringline.processing.units import unit_named
@@ -33,9 +31,11 @@ KINDS = {"no": POINT, "bbox": BOX, "pseudo": SHRUNK_BOX, "full": POLYGON}
 _MOST_RUN = 4
 _BLOCK_PIXELS = 1 << 17
 _SAMPLES = 8
+_EVERYWHERE = np.array([-np.inf, np.inf])
 _UNBOUNDED = AxisGrid(
-    edges=np.array([-np.inf, np.inf]),
+    bins=1,
     uniform=False,
+    density=0.0,
     open_ended=False,
     periodic=False,
     middle=0.0,
@@ -126,9 +126,9 @@ class _Sharing:
 
     def table(self, along: Axis, across: Axis | None, used: BoolArray) -> BinTable:
         """The shares of all pixels in use."""
-        grid = self._grid(along, across)
+        grid, edges = self._grid(along, across)
         bins = along.bins * (1 if across is None else across.bins)
-        width = 1 if self._kind == POINT else self._width(grid, used)
+        width = 1 if self._kind == POINT else self._width(grid, edges, used)
         first = _room(used.size, wide=bins + _MOST_RUN >= 1 << 16)
         coefficients = _coefficients((used.size, width), compact=self._compact)
         unit = 1.0 / FULL_SHARE if self._compact else QUANTUM
@@ -137,8 +137,9 @@ class _Sharing:
         def block(number: int) -> None:
             pixels = self._block(number, used, keep=False)
             begin, end = (at * self._fast for at in _bounds(self._rows[number]))
-            target = Target(first[begin:end], coefficients[begin:end], bins, unit)
-            pixel, where, part = share_block(grid, pixels, target, _cells(grid))
+            target = Target(first[begin:end], coefficients[begin:end], unit)
+            room = _room_for(grid, pixels)
+            pixel, where, part = share_block(grid, *edges, pixels, target, room)
             extras[number] = (pixel + np.uint32(begin), where, part)
 
         in_parallel(block, len(self._rows))
@@ -149,7 +150,7 @@ class _Sharing:
         )
         return BinTable(bins, first, coefficients, pixel, where, part)
 
-    def _width(self, grid: Grid, used: BoolArray) -> int:
+    def _width(self, grid: Grid, edges: Both, used: BoolArray) -> int:
         """Length of the runs that costs least to read, judged by a few blocks of rows.
 
         A coefficient in a run is 4 bytes read in a row, one beyond it 12 and a jump.
@@ -158,28 +159,28 @@ class _Sharing:
         costs = np.zeros(_MOST_RUN)
         for number in range(step // 2, len(self._rows), step):
             pixels = self._block(number, used, keep=True)
-            costs += longest_run(grid, pixels, _cells(grid), _MOST_RUN)
+            costs += shares_beyond(grid, *edges, pixels, _room_for(grid, pixels), _MOST_RUN)
         sampled = sum(
             self._fast * (stop - start)
             for start, stop in map(_bounds, self._rows[step // 2 :: step])
         )
         return 1 + int(np.argmin(np.arange(1, _MOST_RUN + 1) * sampled + 8.0 * costs))
 
-    def _grid(self, along: Axis, across: Axis | None) -> Grid:
+    def _grid(self, along: Axis, across: Axis | None) -> tuple[Grid, Both]:
         polygons = self._kind == POLYGON
         other = self._units[1]
+        edges = _EVERYWHERE
         if across is not None:
-            v = _axis_grid(across, polygons)
+            v, edges = _axis_grid(across, polygons), across.edges
         elif self._selects is not None and other is not None:
             low, high = self._selects[1]
             middle = 0.5 * (low + high)
             edges = np.array([low, high])
-            v = _UNBOUNDED._replace(
-                edges=edges, periodic=other.periodic, middle=middle, bounded=True
-            )
+            v = _UNBOUNDED._replace(periodic=other.periodic, middle=middle, bounded=True)
         else:
             v = _UNBOUNDED._replace(periodic=other is not None and other.periodic)
-        return Grid(_axis_grid(along, polygons), v, across is None, self._pole())
+        grid = Grid(_axis_grid(along, polygons), v, across is None, self._pole())
+        return grid, (along.edges, edges)
 
     def _pole(self) -> float:
         """The radial coordinate on the beam."""
@@ -232,10 +233,10 @@ def _bounds(rows: slice) -> tuple[int, int]:
     return int(rows.start), int(rows.stop)
 
 
-def _cells(grid: Grid) -> Cells:
-    bins = (grid.u.edges.size - 1) * (grid.v.edges.size - 1)
-    line = grid.u.edges.size + 1
-    return Cells(np.empty(bins, np.int64), np.empty(bins), np.empty(line), np.empty(line))
+def _room_for(grid: Grid, pixels: Pixels) -> Room:
+    bins, line = grid.u.bins * grid.v.bins, grid.u.bins + 2
+    polygon = np.empty((pixels.corner_u.shape[2] + 7, 2))
+    return Room(polygon, np.empty(bins, np.int64), np.empty(bins), np.empty(line), np.empty(line))
 
 
 def _axis_grid(axis: Axis, polygons: bool) -> AxisGrid:  # noqa: FBT001
@@ -244,4 +245,5 @@ def _axis_grid(axis: Axis, polygons: bool) -> AxisGrid:  # noqa: FBT001
     # A polygon goes on at the other end of the circle; a box ends there.
     open_ended = axis.open_ended and not (periodic and polygons)
     uniform = axis.given is None
-    return AxisGrid(axis.edges, uniform, open_ended, periodic, middle, bounded=True)
+    density = 1.0 / axis.width
+    return AxisGrid(axis.bins, uniform, density, open_ended, periodic, middle, bounded=True)
