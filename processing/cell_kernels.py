@@ -16,8 +16,10 @@ QUANTUM = 2.0**-24
 exactly, and a float64 sum of shares times integers is exact up to 2^29, in any order."""
 SMALLEST = 0.5 * QUANTUM
 
-# Arrays are passed one by one: those in a tuple cost an atomic count at every access.
 jit = njit(nogil=True, cache=True, error_model="numpy")
+# Called for each pixel, these allocate nothing: counting who holds their arrays, which numba
+# does atomically at every call, would take longer than their work.
+inner = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)  # type: ignore[call-overload]
 
 
 class AxisGrid(NamedTuple):
@@ -47,7 +49,7 @@ class Grid(NamedTuple):
     """The radial coordinate where the azimuth is not defined."""
 
 
-@jit
+@inner
 def find_bin(axis, edges, value):
     """The bin with edges[bin] <= value < edges[bin + 1]; -1 below all, the number of bins above."""
     bins = axis.bins
@@ -66,7 +68,7 @@ def find_bin(axis, edges, value):
     return number
 
 
-@jit
+@inner
 def area_left(polygon, size, x):
     """Signed area of the part of a polygon with u < x: the integral of v du, cut at x."""
     area = 0.0
@@ -82,7 +84,7 @@ def area_left(polygon, size, x):
     return 0.5 * area
 
 
-@jit
+@inner
 def area_left_below(polygon, size, x, y):
     """Signed area of the part of a polygon with u < x and v < y.
 
@@ -112,7 +114,7 @@ def area_left_below(polygon, size, x, y):
     return area
 
 
-@jit
+@inner
 def unwrapped(polygon, size, column, pole):
     """Make the azimuth of a polygon's corners continuous; its new size.
 
@@ -133,7 +135,7 @@ def unwrapped(polygon, size, column, pole):
     return size + 3
 
 
-@jit
+@inner
 def turned(angle, middle):
     """The angle within half a turn of ``middle``."""
     if abs(angle - middle) <= 0.5 * TURN:
@@ -141,7 +143,7 @@ def turned(angle, middle):
     return angle - TURN * math.floor((angle - middle) / TURN + 0.5)
 
 
-@jit
+@inner
 def limits(polygon, size):
     """Lowest and highest u, lowest and highest v."""
     u0 = u1 = polygon[0, 0]
@@ -152,7 +154,7 @@ def limits(polygon, size):
     return u0, u1, v0, v1
 
 
-@jit
+@inner
 def _edge(edges, number, open_ended, shift):
     """An edge as seen from a polygon that was turned by ``shift`` to reach the axis.
 
@@ -170,7 +172,7 @@ def _edge(edges, number, open_ended, shift):
     return edges[number]
 
 
-@jit
+@inner
 def _span(axis, edges, low, high, shift):
     """First and last bin between two positions; first > last where there is none."""
     bins = axis.bins
@@ -181,7 +183,7 @@ def _span(axis, edges, low, high, shift):
     return min(max(first, 0), bins - 1), min(max(last, 0), bins - 1)
 
 
-@jit
+@inner
 def _add_share(bins, shares, count, number, share):
     """Note a share of the pixel in a bin; a bin met before (across the turn) is added to."""
     for i in range(count):
@@ -192,7 +194,7 @@ def _add_share(bins, shares, count, number, share):
     return count + 1
 
 
-@jit
+@inner
 def point_cells(grid, u_edges, v_edges, u, v, bins, shares):
     """The one bin that a point lies in; the number of bins found."""
     bins_u, bins_v = grid.u.bins, grid.v.bins
@@ -213,7 +215,7 @@ def point_cells(grid, u_edges, v_edges, u, v, bins, shares):
     return 1
 
 
-@jit
+@inner
 def _overlap(axis, edges, number, low, high):
     """Fraction of low .. high in a bin; 1 for what has no width."""
     if high == low:
@@ -223,7 +225,7 @@ def _overlap(axis, edges, number, low, high):
     return max(min(high, right) - max(low, left), 0.0) / (high - low)
 
 
-@jit
+@inner
 def box_cells(grid, u_edges, v_edges, box, bins, shares):
     """The bins that a box u0 .. u1, v0 .. v1 overlaps, with its part in each; how many."""
     bins_u = grid.u.bins
@@ -245,7 +247,7 @@ def box_cells(grid, u_edges, v_edges, box, bins, shares):
     return count
 
 
-@jit
+@inner
 def _line(grid, u_edges, k0, k1, polygon, size, y, shift_u, values):
     """Area left of each edge k0 .. k1 + 1 and below y."""
     for k in range(k0, k1 + 2):
@@ -253,7 +255,7 @@ def _line(grid, u_edges, k0, k1, polygon, size, y, shift_u, values):
         values[k - k0] = area_left_below(polygon, size, x, y)
 
 
-@jit
+@inner
 def _turned_cells(
     grid, u_edges, v_edges, polygon, size, area, bounds, shift, bins, shares, below, above, count
 ):
@@ -280,7 +282,7 @@ def _turned_cells(
     return count
 
 
-@jit
+@inner
 def _curve_cells(grid, u_edges, polygon, size, area, bounds, bins, shares):
     """The bins along u that a polygon reaches, whatever its v."""
     k0, k1 = _span(grid.u, u_edges, bounds[0], bounds[1], 0.0)
@@ -299,7 +301,7 @@ def _curve_cells(grid, u_edges, polygon, size, area, bounds, bins, shares):
     return count
 
 
-@jit
+@inner
 def _one_cell(grid, u_edges, v_edges, bounds, bins, shares):
     """Note the one cell that holds a polygon as a whole; 0 where there is no such cell."""
     k0, k1 = _span(grid.u, u_edges, bounds[0], bounds[1], 0.0)
@@ -318,7 +320,7 @@ def _one_cell(grid, u_edges, v_edges, bounds, bins, shares):
     return 1
 
 
-@jit
+@inner
 def _on_one_branch(grid, polygon, size, bounds):
     """Make a polygon's azimuth continuous and bring it near the middle of its axis; its size."""
     for column in range(2):
@@ -334,7 +336,7 @@ def _on_one_branch(grid, polygon, size, bounds):
     return size
 
 
-@jit
+@inner
 def polygon_cells(grid, u_edges, v_edges, polygon, corners, bins, shares, below, above):
     """The bins that a polygon reaches, with its part in each by area; how many."""
     total = 0.0

@@ -138,7 +138,7 @@ class PixelArrays(PixelPositions):
     @property
     def q(self) -> FloatArray:
         """Momentum transfer at each pixel's center, 1/nm."""
-        return q_of(two_theta=self.two_theta, wavelength=self.geometry.wavelength)
+        return q_at(*self._centers, self.geometry.wavelength)
 
     @property
     def solid_angle(self) -> FloatArray:
@@ -189,10 +189,11 @@ class PixelArrays(PixelPositions):
             :math:`a`, turn of the beam's main axis of polarization from the horizontal, against
             the sense of chi, rad (pyFAI's ``axis_offset``).
         """
-        cos2 = np.cos(self.two_theta) ** 2
-        return np.asarray(
-            0.5 * (1.0 + cos2 - factor * np.cos(2.0 * (self.chi + axis)) * (1.0 - cos2))
-        )
+        t1, t2, t3 = self._centers
+        ahead, across = t3 * t3, t1 * t1 + t2 * t2
+        # cos 2(chi + a) sin^2 2theta, without the angles.
+        turned = np.cos(2.0 * axis) * (t2 * t2 - t1 * t1) - 2.0 * np.sin(2.0 * axis) * t1 * t2
+        return np.asarray(0.5 * (1.0 + (ahead - factor * turned) / (ahead + across)))
 
     def center(self, coordinate: Coordinate) -> FloatArray:
         """A coordinate at each pixel's center, in SI (q: 1/nm)."""
@@ -245,6 +246,31 @@ def chi_of(t1: FloatArray, t2: FloatArray, _t3: FloatArray) -> FloatArray:
 def radius_of(t1: FloatArray, t2: FloatArray, _t3: FloatArray) -> FloatArray:
     r"""Distance from the beam :math:`\sqrt{t_1^2 + t_2^2}`, m."""
     return np.sqrt(t1 * t1 + t2 * t2)
+
+
+def q_at(t1: FloatArray, t2: FloatArray, t3: FloatArray, wavelength: float) -> FloatArray:
+    r"""Momentum transfer at positions in the frame of the sample, 1/nm.
+
+    .. math:: q = \frac{4 \pi}{\lambda} \sin\theta,\quad
+        \sin\theta = \frac{r}{\sqrt{2 d (d + t_3)}} = \sqrt{\frac{d - t_3}{2 d}}
+
+    with r the distance from the beam and d that from the sample: no angle is needed. The first
+    form is exact forwards, the second backwards.
+
+    Parameters
+    ----------
+    t1, t2, t3:
+        Positions, m, of one shape.
+    wavelength:
+        :math:`\lambda`, m.
+    """
+    square = t1 * t1 + t2 * t2
+    distance = np.sqrt(square + t3 * t3)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sine = np.sqrt(square / (2.0 * distance * (distance + t3)))
+        if (t3 < 0).any():
+            sine = np.where(t3 < 0, np.sqrt((distance - t3) / (2.0 * distance)), sine)
+    return np.asarray((4e-9 * np.pi / wavelength) * sine)
 
 
 def q_of(*, two_theta: npt.ArrayLike, wavelength: float) -> FloatArray:

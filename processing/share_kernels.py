@@ -11,6 +11,7 @@ from ringline.processing.cell_kernels import (
     TURN,
     area_left,
     box_cells,
+    inner,
     jit,
     limits,
     point_cells,
@@ -64,7 +65,7 @@ class Room(NamedTuple):
     """Shape (bins along u + 2,)."""
 
 
-@jit
+@inner
 def _load_polygon(u, v, lattice, i, j, polygon):
     """Copy a pixel's corners, in order around it; how many."""
     if not lattice:
@@ -79,7 +80,7 @@ def _load_polygon(u, v, lattice, i, j, polygon):
     return 4
 
 
-@jit
+@inner
 def _half_width(polygon, size, column, center, periodic):
     """Largest distance from a pixel's center to a corner."""
     half = 0.0
@@ -91,7 +92,7 @@ def _half_width(polygon, size, column, center, periodic):
     return half
 
 
-@jit
+@inner
 def _bounding_box(grid, polygon, size, u, v):
     """The bounding box as pyFAI defines it: center +- the farthest corner."""
     half_u = _half_width(polygon, size, 0, u, grid.u.periodic)
@@ -99,7 +100,7 @@ def _bounding_box(grid, polygon, size, u, v):
     return u, v, half_u, half_v
 
 
-@jit
+@inner
 def _shrunk_box(grid, polygon, size):
     """The corners' bounding box, shrunk about their middle to the polygon's area."""
     if grid.u.periodic:
@@ -116,7 +117,7 @@ def _shrunk_box(grid, polygon, size):
     return u, v, scale * width, scale * height
 
 
-@jit
+@inner
 def _pixel_cells(grid, u_edges, v_edges, kind, center, size, polygon, bins, shares, below, above):
     """The bins of one pixel, whatever its shape; how many."""
     if kind == POLYGON:
@@ -138,7 +139,7 @@ def _pixel_cells(grid, u_edges, v_edges, kind, center, size, polygon, bins, shar
     return box_cells(grid, u_edges, v_edges, box, bins, shares)
 
 
-@jit
+@inner
 def _quantize(shares, count, quantum):
     """Count the shares in quanta, so that their sum is rounded as well as each of them."""
     total, counted, largest = 0.0, 0.0, 0
@@ -152,7 +153,7 @@ def _quantize(shares, count, quantum):
     shares[largest] += math.floor(total / quantum + 0.5) - counted
 
 
-@jit
+@inner
 def _run_start(bins, shares, count, width):
     """The first bin of the run of ``width`` bins that holds most of a pixel."""
     best, most = bins[0], -1.0

@@ -12,7 +12,13 @@ from ringline.processing.corrections import Corrections
 from ringline.processing.geometry import PixelArrays
 from ringline.processing.recipe import Recipe
 from ringline.processing.sharing import share
-from ringline.processing.types import BoolArray, FloatArray, ImageArray
+from ringline.processing.static_kernels import add_extras, add_runs, zero_sums
+from ringline.processing.types import BoolArray, FloatArray, ImageArray, IntArray
+from ringline.processing.worker_threads import in_parallel
+
+_PARTS = 8
+"""Into which the pixels are cut for static sums."""
+_NO_RUNS = np.empty((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,23 @@ class Table:
     @cached_property
     def static(self) -> StaticSums:
         """The sums that do not depend on the frame."""
-        return self._sums(None)
+        shares, size = self.shares, self.shares.first.size
+        coefficients = shares.coefficients
+        runs = _NO_RUNS if coefficients is None else coefficients
+        unit = 1.0 / shares.scale
+        values = (self.norm.ravel(), _or_empty(self.dark), _or_empty(self.variance))
+        sums = [zero_sums(self.bins) for _ in range(_PARTS)]
+
+        def part(number: int) -> None:
+            span = (size * number // _PARTS, size * (number + 1) // _PARTS)
+            add_runs(shares.first, runs, unit, values, span, sums[number])
+
+        in_parallel(part, _PARTS)
+        # Always in the same order: the same bits on any number of threads.
+        total = np.sum(sums, axis=0)
+        extra = (shares.extra_pixel, shares.extra_bin, shares.extra_coefficient)
+        add_extras(*extra, unit, values, total)
+        return StaticSums(*total[:, : self.bins])
 
     def sums_of(self, pixels: npt.NDArray[np.integer]) -> StaticSums:
         """The same sums over some pixels only: those that do not count in one frame.
@@ -102,7 +124,20 @@ class Table:
         pixels:
             Flat pixel numbers, ascending, shape (n,).
         """
-        return self._sums(pixels)
+        total = StaticSums(*(np.zeros(self.bins) for _ in range(5)))
+        norm = self.norm.ravel()
+        for entry in self.entries(pixels):
+            count = np.broadcast_to(entry.share, entry.bin.shape)
+            normed = count * norm[entry.pixel]
+            total.count[:] += self.binned(entry.bin, count)
+            total.norm[:] += self.binned(entry.bin, normed)
+            total.norm_sq[:] += self.binned(entry.bin, normed * normed)
+            if self.dark is not None:
+                total.dark[:] += self.binned(entry.bin, count * self.dark[entry.pixel])
+            if self.variance is not None:
+                squared = count * count * self.variance[entry.pixel]
+                total.variance[:] += self.binned(entry.bin, squared)
+        return total
 
     def entries(self, pixels: npt.NDArray[np.integer] | None = None) -> Iterator[Entries]:
         """All shares, or those of some pixels: one part for each step of the runs, and the rest."""
@@ -115,29 +150,13 @@ class Table:
         for step in range(shares.width):
             part = shares.coefficients[chosen, step] / shares.scale
             yield Entries(chosen, first + first.dtype.type(step), part.astype(np.float64))
-        extra = slice(None) if pixels is None else np.isin(shares.extra_pixel, pixels)
+        extra = slice(None) if pixels is None else _places(shares.extra_pixel, pixels)
         part = shares.extra_coefficient[extra] / shares.scale
         yield Entries(shares.extra_pixel[extra], shares.extra_bin[extra], part.astype(np.float64))
 
     def binned(self, numbers: npt.NDArray[np.integer], weights: FloatArray) -> FloatArray:
         """Sums of weights by bin; what lies beyond the last bin is dropped. Shape (bins,)."""
         return np.bincount(numbers, weights, self.bins)[: self.bins].astype(np.float64, copy=False)
-
-    def _sums(self, pixels: npt.NDArray[np.integer] | None) -> StaticSums:
-        zero = StaticSums(*(np.zeros(self.bins) for _ in range(5)))
-        norm = self.norm.ravel()
-        for entry in self.entries(pixels):
-            count = np.broadcast_to(entry.share, entry.bin.shape)
-            normed = count * norm[entry.pixel]
-            zero.count[:] += self.binned(entry.bin, count)
-            zero.norm[:] += self.binned(entry.bin, normed)
-            zero.norm_sq[:] += self.binned(entry.bin, normed * normed)
-            if self.dark is not None:
-                zero.dark[:] += self.binned(entry.bin, count * self.dark[entry.pixel])
-            if self.variance is not None:
-                squared = count * count * self.variance[entry.pixel]
-                zero.variance[:] += self.binned(entry.bin, squared)
-        return zero
 
 
 def masked_pixels(recipe: Recipe) -> BoolArray:
@@ -181,6 +200,19 @@ def static_variance(recipe: Recipe) -> FloatArray | None:
     given.append(corrections.variance if recipe.error_model == "variance" else None)
     arrays = [_clean(array.values) for array in given if array is not None]
     return np.sum(arrays, axis=0) if arrays else None
+
+
+def _places(ascending: npt.NDArray[np.uint32], wanted: npt.NDArray[np.integer]) -> IntArray:
+    """Where ascending numbers are one of those wanted (ascending as well)."""
+    starts = np.searchsorted(ascending, wanted, side="left")
+    stops = np.searchsorted(ascending, wanted, side="right")
+    counts = stops - starts
+    shifts = np.repeat(starts - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+    return np.asarray(shifts + np.arange(counts.sum()))
+
+
+def _or_empty(values: FloatArray | None) -> FloatArray:
+    return np.empty(0) if values is None else values
 
 
 def _clean(values: ImageArray) -> FloatArray:

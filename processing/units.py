@@ -9,7 +9,7 @@ import numpy as np
 
 from ringline.processing.checks import require_choice
 from ringline.processing.formulas import compiled_formula, formula_value
-from ringline.processing.geometry import chi_of, q_of, radius_of, two_theta_of
+from ringline.processing.geometry import chi_of, q_at, radius_of, two_theta_of
 from ringline.processing.types import FloatArray
 
 Position: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
@@ -43,7 +43,7 @@ class Unit:
 
 
 def _q(position: Position, wavelength: float) -> FloatArray:
-    return q_of(two_theta=two_theta_of(*position), wavelength=wavelength)
+    return q_at(*position, wavelength)
 
 
 def _two_theta(position: Position, _wavelength: float) -> FloatArray:
