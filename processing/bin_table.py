@@ -45,7 +45,13 @@ class BinTable:
     @cached_property
     def fullest(self) -> int:
         """How many pixels the fullest bin has, as first bins."""
-        return int(np.bincount(self.first, minlength=self.bins)[: self.bins].max(initial=0))
+        return int(self.pixels_of_bins.max(initial=0))
+
+    @cached_property
+    def pixels_of_bins(self) -> NDArray[np.uint64]:
+        """How many pixels have each bin as their first, shape (bins,)."""
+        counts = np.bincount(self.first, minlength=self.bins)[: self.bins]
+        return counts.astype(np.uint64)
 
     @property
     def scale(self) -> float:
@@ -63,6 +69,11 @@ class BinTable:
         if self.coefficients is None:
             return None
         return self.coefficients.reshape(-1), (0,) * self.width
+
+    @cached_property
+    def whole_shares(self) -> tuple[Coefficients, tuple[int, ...]]:
+        """Shares of 1, to sum by them what is not split."""
+        return np.ones(self.first.size, np.float32), (0,)
 
     @property
     def extra(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
@@ -113,6 +124,11 @@ class Limits:
         info = np.iinfo(dtype)
         low, high = _whole_numbers(self.low, self.high, info)
         hole_low, hole_high = _whole_numbers(self.hole_low, self.hole_high, info)
+        # A hole at one end only moves that end: kernels are faster without holes.
+        if low < hole_low <= high <= hole_high:
+            high, hole_low, hole_high = hole_low - 1, info.max, info.min
+        elif hole_low <= low <= hole_high < high:
+            low, hole_low, hole_high = hole_high + 1, info.max, info.min
         if (low, high) == (info.min, info.max) and hole_low > hole_high:
             return None
         kind = dtype.type

@@ -52,7 +52,7 @@ def frame_sums(
             whole_group(raw, table.first, bounds, span, total, kind(step), second, noted)
 
     in_parallel(sum_group, len(spans))
-    return _finished(table, _added(totals), step, _joined(found, counts, spans))
+    return _finished(table, added(totals), step, _joined(found, counts, spans))
 
 
 def group_spans(pixels: int, groups: int) -> list[tuple[int, int]]:
@@ -61,7 +61,7 @@ def group_spans(pixels: int, groups: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def _added(totals: list[NDArray[Any]]) -> NDArray[Any]:
+def added(totals: list[NDArray[Any]]) -> NDArray[Any]:
     """The groups' sums, always in the same order."""
     first, *others = totals
     for other in others:

@@ -60,6 +60,20 @@ def all_count(raw, start, number, limits):
 
 
 @_jit
+def none_out(raw, first, start, number, limits, trash):
+    """Whether all of these values count, but for those of pixels that have no bin.
+
+    ``start``: where to begin, in ``raw`` and in ``first``.
+    """
+    bad = False
+    for i in range(number):
+        value = raw[start[0] + np.uint64(i)]
+        unused = first[start[1] + np.uint64(i)] == first.dtype.type(trash)
+        bad |= not (counts_here(value, limits) | unused)
+    return not bad
+
+
+@_jit
 def add_pixel(raw, first, shares, pixel, offset, signal, variance, zero):
     """Add a pixel to the sums of the segment whose bins begin at ``offset``."""
     value = raw[pixel]
@@ -107,7 +121,10 @@ def sum_span(raw, first, limits, shares, span, signal, variance, zero, found):
         if limits is not None:
             for segment in range(SEGMENTS):
                 begin = start + np.uint64(segment) * length + chunk
-                clean = all_count(raw, begin, number, limits) and clean
+                # Pixels without a bin may hold anything; most chunks have none of them.
+                if not all_count(raw, begin, number, limits):
+                    place = (begin, begin)
+                    clean &= none_out(raw, first, place, number, limits, found[2])
         for i in range(number):
             for segment in range(SEGMENTS):
                 way = np.uint64(segment)
@@ -151,6 +168,21 @@ def sum_extra(raw, limits, extra, scale, pixels, sums):
         sums[extra[1][i], 0, 0] += share * x
         if sums.shape[1] > 1:
             sums[extra[1][i], 1, 0] += share * share * max(x, 1.0)
+
+
+@_jit
+def find_exceptions(raw, first, limits, span, numbers):
+    """Fill ``numbers`` with the pixels span[0] .. span[1] - 1 that have a bin and do not count."""
+    count = 0
+    trash = span[2]
+    for chunk in range(np.uint64(span[0]), np.uint64(span[1]), np.uint64(CHUNK)):
+        number = min(np.uint64(CHUNK), np.uint64(span[1]) - chunk)
+        if all_count(raw, chunk, number, limits):
+            continue
+        for pixel in range(chunk, chunk + number):
+            if first[pixel] != first.dtype.type(trash) and not counts_here(raw[pixel], limits):
+                numbers[count] = pixel
+                count += 1
 
 
 @_jit

@@ -9,6 +9,11 @@ from numba.extending import intrinsic
 
 _DOUBLE = ir.DoubleType()
 _I32 = ir.IntType(32)
+_AHEAD = 512
+"""Pixels from those at work to those that are fetched."""
+
+LANES = 16
+"""Frames that are summed at once; also pixels that are turned round at once."""
 
 
 @intrinsic
@@ -66,6 +71,203 @@ def _vectors(width):
 def _vector_at(context, builder, array, position, count):
     """Pointer to ``count`` elements of an array (numba type, value) as one vector."""
     index, step = position
-    data = context.make_array(array[0])(context, builder, array[1]).data
-    pointer = builder.gep(data, [builder.add(index, index.type(step))])
+    pointer = builder.gep(_data(context, builder, array), [builder.add(index, index.type(step))])
     return builder.bitcast(pointer, ir.VectorType(pointer.type.pointee, count).as_pointer())
+
+
+@intrinsic
+def add_block(_typing, block, rows, pixel, first, shares, sums, counted):
+    """Add 16 pixels of 16 frames to their bins.
+
+    Parameters
+    ----------
+    block:
+        Raw values, flat; unsigned integers without shares.
+    rows:
+        Where each of the 16 frames begins in ``block``, int64.
+    pixel:
+        The first of the 16.
+    first:
+        First bins, shape (pixels,).
+    shares:
+        None; or the coefficients, flat, and a tuple as long as a pixel has of them.
+    sums:
+        Flat, 64-byte aligned. Without shares the sums of raw, (bins + 1, 16): uint32, or uint64
+        for uint32 values. With shares (bins + 1, 1 or 2, width, 16), float64.
+    counted:
+        Without shares how many values are not 0, (bins + 1, 16), uint16, or None. With shares
+        None: without the second plane.
+    """
+
+    def generate(context, builder, signature, arguments):
+        block_, rows_, at, first_, shares_, sums_, counted_ = zip(
+            signature.args, arguments, strict=True
+        )
+        values = _turned(context, builder, block_, rows_, at[1])
+        target = (first_, at[1], shares_, sums_, counted_)
+        if isinstance(shares, types.NoneType):
+            _add_whole(context, builder, values, target)
+        else:
+            _add_split(context, builder, values, block.dtype, target)
+        return context.get_dummy_value()
+
+    return types.none(block, rows, pixel, first, shares, sums, counted), generate
+
+
+def _add_whole(context, builder, pixels, target):
+    first, at, _, sums, counted = target
+    sum_type = ir.VectorType(ir.IntType(sums[0].dtype.bitwidth), LANES)
+    short = ir.VectorType(ir.IntType(16), LANES)
+    for step, values in enumerate(pixels):
+        row = _first_bin(context, builder, first, at, step, LANES)
+        here = _vector_at(context, builder, sums, (row, 0), LANES)
+        total = builder.load(here, align=64)
+        builder.store(builder.add(total, builder.zext(values, sum_type)), here, align=64)
+        if isinstance(counted[0], types.NoneType):
+            continue
+        one = ir.Constant(values.type, [1] * LANES)
+        some = builder.select(builder.icmp_unsigned("<", values, one), values, one)
+        width = values.type.element.width
+        if width != 16:
+            some = builder.trunc(some, short) if width > 16 else builder.zext(some, short)
+        here = _vector_at(context, builder, counted, (row, 0), LANES)
+        builder.store(builder.add(builder.load(here, align=32), some), here, align=32)
+
+
+def _add_split(context, builder, pixels, dtype, target):
+    first, at, shares, sums, squared = target
+    coefficients, lanes = shares[0]
+    table = (coefficients, builder.extract_value(shares[1], 0))
+    width, planes = len(lanes), 1 if isinstance(squared[0], types.NoneType) else 2
+    doubles = ir.VectorType(_DOUBLE, LANES)
+    one = ir.Constant(doubles, [1.0] * LANES)
+    for step, values in enumerate(pixels):
+        row = _first_bin(context, builder, first, at, step, planes * width * LANES)
+        x = _as_doubles(builder, values, dtype, doubles)
+        y = builder.select(builder.fcmp_ordered(">", x, one), x, one)
+        begin = builder.mul(builder.add(at, at.type(step)), at.type(width))
+        for k in range(width):
+            source = builder.gep(_data(context, builder, table), [builder.add(begin, at.type(k))])
+            share = _as_doubles(builder, builder.load(source), coefficients.dtype, _DOUBLE)
+            for plane, number in enumerate((x, y)[:planes]):
+                factor = share if plane == 0 else builder.fmul(share, share)
+                product = builder.fmul(broadcast(builder, factor, LANES), number)
+                place = (row, (plane * width + k) * LANES)
+                here = _vector_at(context, builder, sums, place, LANES)
+                total = builder.load(here, align=64)
+                builder.store(builder.fadd(total, product), here, align=64)
+
+
+@intrinsic
+def block_inside(_typing, block, rows, pixel, low, high):
+    """One bit for each of 16 pixels: low <= value <= high in all of 16 frames; integers only.
+
+    Largest and smallest of all frames first: half the work of comparing each.
+    """
+    sign = {True: "s", False: "u"}[block.dtype.signed]
+
+    def generate(context, builder, signature, arguments):
+        block_, rows_, at = zip(signature.args[:3], arguments[:3], strict=True)
+        compare = builder.icmp_signed if sign == "s" else builder.icmp_unsigned
+        least = most = None
+        for lane in range(LANES):
+            values = _row_of(context, builder, (block_, rows_, at[1]), lane, LANES, 0)
+            if least is None:
+                least = most = values
+            least = builder.select(compare("<", values, least), values, least)
+            most = builder.select(compare(">", values, most), values, most)
+        inside = builder.and_(
+            compare(">=", least, broadcast(builder, arguments[3], LANES)),
+            compare("<=", most, broadcast(builder, arguments[4], LANES)),
+        )
+        return builder.bitcast(inside, ir.IntType(LANES))
+
+    if low != block.dtype or high != block.dtype:
+        return None
+    return types.uint16(block, rows, pixel, low, high), generate
+
+
+def _turned(context, builder, block, rows, pixel):
+    """Sixteen vectors, one a pixel, of the values of sixteen frames."""
+    arrays, half = (block, rows, pixel), LANES // 2
+    for lane in range(LANES):
+        _prefetch(context, builder, arrays, lane)
+    if block[0].dtype.bitwidth * half < 128:
+        vectors = [_row_of(context, builder, arrays, i, LANES, 0) for i in range(LANES)]
+        return _interleaved(builder, vectors, 4, LANES)
+    # Two frames' halves in one vector: interleaving then stays within halves of registers,
+    # which takes one cheap instruction.
+    turned = []
+    for offset in (0, half):
+        halves = [_row_of(context, builder, arrays, i, half, offset) for i in range(LANES)]
+        vectors = [
+            builder.shuffle_vector(halves[i], halves[i + half], _order(range(LANES)))
+            for i in range(half)
+        ]
+        turned += _interleaved(builder, vectors, 3, half)
+    return turned
+
+
+def _interleaved(builder, vectors, stages, span):
+    """The first half of the vectors interleaved with the second, so many times.
+
+    Values are taken in turn within each ``span`` lanes.
+    """
+    half = len(vectors) // 2
+    orders = [
+        _order(
+            lane + start + i // 2 + LANES * (i % 2)
+            for lane in range(0, LANES, span)
+            for i in range(span)
+        )
+        for start in (0, span // 2)
+    ]
+    for _ in range(stages):
+        vectors = [
+            builder.shuffle_vector(vectors[i], vectors[i + half], order)
+            for i in range(half)
+            for order in orders
+        ]
+    return vectors
+
+
+def _row_of(context, builder, arrays, lane, count, offset):
+    """``count`` values of one frame as a vector."""
+    block, rows, pixel = arrays
+    row = builder.load(builder.gep(_data(context, builder, rows), [_I32(lane)]))
+    place = builder.add(row, pixel)
+    source = _vector_at(context, builder, block, (place, offset), count)
+    return builder.load(source, align=block[0].dtype.bitwidth // 8)
+
+
+def _prefetch(context, builder, arrays, lane):
+    """Have the values soon to come fetched: sixteen streams are more than CPUs foresee."""
+    block, rows, pixel = arrays
+    row = builder.load(builder.gep(_data(context, builder, rows), [_I32(lane)]))
+    place = builder.add(row, pixel)
+    ahead = _vector_at(context, builder, block, (place, _AHEAD), 1)
+    ahead = builder.bitcast(ahead, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [ahead.type, _I32, _I32, _I32])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [ahead.type], kind)
+    builder.call(prefetch, [ahead, _I32(0), _I32(3), _I32(1)])  # to read, keep, data
+
+
+def _order(numbers):
+    return ir.Constant(ir.VectorType(_I32, LANES), list(numbers))
+
+
+def _first_bin(context, builder, first, pixel, step, size):
+    """Where the sums of a pixel's first bin begin."""
+    place = builder.add(pixel, pixel.type(step))
+    number = builder.load(builder.gep(_data(context, builder, first), [place]))
+    return builder.mul(builder.zext(number, pixel.type), pixel.type(size))
+
+
+def _as_doubles(builder, values, dtype, doubles):
+    if isinstance(dtype, types.Integer):
+        return (builder.sitofp if dtype.signed else builder.uitofp)(values, doubles)
+    return values if dtype == types.float64 else builder.fpext(values, doubles)
+
+
+def _data(context, builder, array):
+    return context.make_array(array[0])(context, builder, array[1]).data
