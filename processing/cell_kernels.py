@@ -29,8 +29,10 @@ class AxisGrid(NamedTuple):
     uniform: bool
     density: float
     """Bins per unit where they are uniform."""
-    open_ended: bool
-    """What lies beyond the ends counts in the last bins."""
+    low_end: float
+    high_end: float
+    """How far the first bin and the last one reach: to their edges, or beyond all that the
+    pixels reach where the range is theirs."""
     periodic: bool
     middle: float
     """Where the azimuth of polygons is centered."""
@@ -155,32 +157,31 @@ def limits(polygon, size):
 
 
 @inner
-def _edge(edges, number, open_ended, shift):
+def _edge(axis, edges, number, shift):
     """An edge as seen from a polygon that was turned by ``shift`` to reach the axis.
 
     The turned copies reach only what lies beyond the axis, so that nothing counts twice.
     """
-    last = edges.size - 1
+    edge = edges[number]
+    if number == 0:
+        edge = axis.low_end
+    elif number == axis.bins:
+        edge = axis.high_end
     if shift > 0:
-        return min(edges[number] - shift, edges[0])
+        return min(edge - shift, axis.low_end)
     if shift < 0:
-        return max(edges[number] - shift, edges[last])
-    if open_ended and number == 0:
-        return -math.inf
-    if open_ended and number == last:
-        return math.inf
-    return edges[number]
+        return max(edge - shift, axis.high_end)
+    return edge
 
 
 @inner
 def _span(axis, edges, low, high, shift):
     """First and last bin between two positions; first > last where there is none."""
-    bins = axis.bins
-    first = find_bin(axis, edges, low + shift)
-    last = find_bin(axis, edges, high + shift)
-    if not axis.open_ended and (last < 0 or first >= bins):
+    low, high, most = low + shift, high + shift, axis.bins - 1
+    if high < axis.low_end or low >= axis.high_end:
         return 1, 0
-    return min(max(first, 0), bins - 1), min(max(last, 0), bins - 1)
+    first, last = find_bin(axis, edges, low), find_bin(axis, edges, high)
+    return min(max(first, 0), most), min(max(last, 0), most)
 
 
 @inner
@@ -197,21 +198,15 @@ def _add_share(bins, shares, count, number, share):
 @inner
 def point_cells(grid, u_edges, v_edges, u, v, bins, shares):
     """The one bin that a point lies in; the number of bins found."""
-    bins_u, bins_v = grid.u.bins, grid.v.bins
-    k = find_bin(grid.u, u_edges, u)
-    j = 0
-    if grid.selects:
-        if not (v >= v_edges[0] and v <= v_edges[1]):
-            return 0
-    else:
-        j = find_bin(grid.v, v_edges, v)
-    if grid.u.open_ended:
-        k = min(max(k, 0), bins_u - 1)
-    if grid.v.open_ended:
-        j = min(max(j, 0), bins_v - 1)
-    if k < 0 or k >= bins_u or j < 0 or j >= bins_v:
+    k0, k1 = _span(grid.u, u_edges, u, u, 0.0)
+    j0 = j1 = 0
+    if not grid.selects:
+        j0, j1 = _span(grid.v, v_edges, v, v, 0.0)
+    elif not v_edges[0] <= v <= v_edges[1]:
         return 0
-    bins[0], shares[0] = j * bins_u + k, 1.0
+    if k0 > k1 or j0 > j1:
+        return 0
+    bins[0], shares[0] = j0 * grid.u.bins + k0, 1.0
     return 1
 
 
@@ -220,8 +215,7 @@ def _overlap(axis, edges, number, low, high):
     """Fraction of low .. high in a bin; 1 for what has no width."""
     if high == low:
         return 1.0
-    left = _edge(edges, number, axis.open_ended, 0.0)
-    right = _edge(edges, number + 1, axis.open_ended, 0.0)
+    left, right = _edge(axis, edges, number, 0.0), _edge(axis, edges, number + 1, 0.0)
     return max(min(high, right) - max(low, left), 0.0) / (high - low)
 
 
@@ -251,7 +245,7 @@ def box_cells(grid, u_edges, v_edges, box, bins, shares):
 def _line(grid, u_edges, k0, k1, polygon, size, y, shift_u, values):
     """Area left of each edge k0 .. k1 + 1 and below y."""
     for k in range(k0, k1 + 2):
-        x = _edge(u_edges, k, grid.u.open_ended, shift_u)
+        x = _edge(grid.u, u_edges, k, shift_u)
         values[k - k0] = area_left_below(polygon, size, x, y)
 
 
@@ -264,21 +258,25 @@ def _turned_cells(
     j0, j1 = _span(grid.v, v_edges, bounds[2], bounds[3], shift[1])
     if k0 > k1 or j0 > j1:
         return count
-    bins_u = grid.u.bins
+    bins_u, slivers = grid.u.bins, 0.0
     below[: k1 - k0 + 2] = 0.0
-    y = _edge(v_edges, j0, grid.v.open_ended, shift[1])
+    y = _edge(grid.v, v_edges, j0, shift[1])
     if y > bounds[2]:
         _line(grid, u_edges, k0, k1, polygon, size, y, shift[0], below)
     for j in range(j0, j1 + 1):
-        y = _edge(v_edges, j + 1, grid.v.open_ended, shift[1])
+        y = _edge(grid.v, v_edges, j + 1, shift[1])
         _line(grid, u_edges, k0, k1, polygon, size, y, shift[0], above)
         for k in range(k1 - k0 + 1):
             share = (above[k + 1] - above[k] - below[k + 1] + below[k]) / area
             # Less than the smallest share that is kept, or what rounding leaves of none.
             if share > SMALLEST:
                 count = _add_share(bins, shares, count, j * bins_u + k0 + k, share)
+            else:
+                slivers += share
         for k in range(k1 - k0 + 2):
             below[k] = above[k]
+    if count > 0:
+        shares[0] += slivers
     return count
 
 
@@ -286,18 +284,22 @@ def _turned_cells(
 def _curve_cells(grid, u_edges, polygon, size, area, bounds, bins, shares):
     """The bins along u that a polygon reaches, whatever its v."""
     k0, k1 = _span(grid.u, u_edges, bounds[0], bounds[1], 0.0)
-    count, before = 0, 0.0
+    count, before, slivers = 0, 0.0, 0.0
     for k in range(k0, k1 + 1):
-        x = _edge(u_edges, k, grid.u.open_ended, 0.0)
+        x = _edge(grid.u, u_edges, k, 0.0)
         if k == k0 and x > bounds[0]:
             before = area_left(polygon, size, x)
-        x = _edge(u_edges, k + 1, grid.u.open_ended, 0.0)
+        x = _edge(grid.u, u_edges, k + 1, 0.0)
         until = area if x >= bounds[1] else area_left(polygon, size, x)
         share = (until - before) / area
         if share > SMALLEST:
             bins[count], shares[count] = k, share
             count += 1
+        else:
+            slivers += share
         before = until
+    if count > 0:
+        shares[0] += slivers
     return count
 
 
@@ -305,16 +307,16 @@ def _curve_cells(grid, u_edges, polygon, size, area, bounds, bins, shares):
 def _one_cell(grid, u_edges, v_edges, bounds, bins, shares):
     """Note the one cell that holds a polygon as a whole; 0 where there is no such cell."""
     k0, k1 = _span(grid.u, u_edges, bounds[0], bounds[1], 0.0)
-    if k0 != k1 or bounds[0] < _edge(u_edges, k0, grid.u.open_ended, 0.0):
+    if k0 != k1 or bounds[0] < _edge(grid.u, u_edges, k0, 0.0):
         return 0
     j0 = 0
     if grid.v.bounded:
         j0, j1 = _span(grid.v, v_edges, bounds[2], bounds[3], 0.0)
-        if j0 != j1 or bounds[2] < _edge(v_edges, j0, grid.v.open_ended, 0.0):
+        if j0 != j1 or bounds[2] < _edge(grid.v, v_edges, j0, 0.0):
             return 0
-        if bounds[3] > _edge(v_edges, j0 + 1, grid.v.open_ended, 0.0):
+        if bounds[3] > _edge(grid.v, v_edges, j0 + 1, 0.0):
             return 0
-    if bounds[1] > _edge(u_edges, k0 + 1, grid.u.open_ended, 0.0):
+    if bounds[1] > _edge(grid.u, u_edges, k0 + 1, 0.0):
         return 0
     bins[0], shares[0] = j0 * grid.u.bins + k0, 1.0
     return 1

@@ -11,6 +11,7 @@ from ringline.processing.binning import output_shape
 from ringline.processing.corrections import Corrections
 from ringline.processing.errors import FrameError
 from ringline.processing.frames import Block
+from ringline.processing.outliers import Outliers
 from ringline.processing.sums import Sums
 from ringline.processing.table import StaticSums, Table
 from ringline.processing.types import FloatArray, ImageArray
@@ -66,6 +67,11 @@ class Engine:
         images = self._checked(block)
         monitors = [self._monitor(block, k) for k in range(len(images))]
         raws = kernel_input(images).reshape(len(images), -1)
+        if self._recipe.outliers is not None:
+            return [
+                self._cleared(block.first + k, raw, monitors[k], self._recipe.outliers)
+                for k, raw in enumerate(raws)
+            ]
         found = self._kernels.block(raws, self._limits, variance=self._poisson)
         return [
             self._finished(block.first + k, raws[k], sums, monitors[k])
@@ -104,15 +110,28 @@ class Engine:
             with np.errstate(divide="ignore", invalid="ignore"):
                 mean = np.where(static.norm > 0, signal / static.norm, 0.0)
             variance = self._kernels.scatter(raw, found.exceptions, mean)
-        shape = self._shape
+        parts = (signal, variance, static.norm, static.norm_sq, static.count)
+        return self._sums(index, parts, monitor, found.exceptions.size)
+
+    def _cleared(self, index: int, raw: ImageArray, monitor: float, outliers: Outliers) -> Sums:
+        """Sums of a frame without the outliers of its rings."""
+        found = self.table.rings.sums(raw, self._limits, outliers)
+        parts = (found.signal, found.variance, found.norm, found.norm_sq, found.count)
+        rejected = int(found.rejected.sum() + found.invalid.sum())
+        return self._sums(index, parts, monitor, rejected)
+
+    def _sums(
+        self, index: int, parts: tuple[FloatArray, ...], monitor: float, rejected: int
+    ) -> Sums:
+        signal, variance, norm, norm_sq, count = (part.reshape(self._shape) for part in parts)
         return Sums(
-            signal.reshape(shape),
-            variance.reshape(shape),
-            (static.norm * monitor).reshape(shape),
-            (static.norm_sq * monitor**2).reshape(shape),
-            static.count.reshape(shape),
+            signal,
+            variance,
+            norm * monitor,
+            norm_sq * monitor**2,
+            count,
             frames=1,
-            rejected=found.exceptions.size,
+            rejected=rejected,
             first_frame=index,
             last_frame=index,
         )

@@ -11,6 +11,7 @@ from ringline.processing.checks import require_choice
 from ringline.processing.engine import Engine, Kernels
 from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame
+from ringline.processing.numba_engine import NumbaKernels
 from ringline.processing.numpy_engine import NumpyKernels
 from ringline.processing.recipe import Recipe
 from ringline.processing.sums import Profile, Sums
@@ -18,7 +19,10 @@ from ringline.processing.table import Table
 from ringline.processing.types import FloatArray, ImageArray
 from ringline.processing.units import unit_named
 
-ENGINES: dict[str, Callable[[Table], Kernels]] = {"numpy": NumpyKernels}
+ENGINES: dict[str, Callable[[Table], Kernels]] = {
+    "numpy": NumpyKernels,
+    "numba": NumbaKernels,
+}
 
 
 class Reduction:
@@ -147,7 +151,7 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
         The engine is unknown or absent, or the recipe leaves nothing to bin.
     """
     require_choice("engine", engine, ["auto", *ENGINES])
-    return Reduction(recipe, "numpy" if engine == "auto" else engine)
+    return Reduction(recipe, "numba" if engine == "auto" else engine)
 
 
 @lru_cache(maxsize=8)

@@ -268,7 +268,7 @@ def share_block(grid, u_edges, v_edges, pixels, target, room):
                 coefficients[pixel, bins[k] - start] = shares[k] * unit
             else:
                 extra_pixel[extras], extra_bin[extras] = pixel, bins[k]
-                extra_share[extras] = shares[k] * unit
+                extra_share[extras] = shares[k] * quantum
                 extras += 1
     return extra_pixel[:extras].copy(), extra_bin[:extras].copy(), extra_share[:extras].copy()
 

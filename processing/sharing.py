@@ -36,7 +36,8 @@ _UNBOUNDED = AxisGrid(
     bins=1,
     uniform=False,
     density=0.0,
-    open_ended=False,
+    low_end=-np.inf,
+    high_end=np.inf,
     periodic=False,
     middle=0.0,
     bounded=False,
@@ -176,7 +177,9 @@ class _Sharing:
             low, high = self._selects[1]
             middle = 0.5 * (low + high)
             edges = np.array([low, high])
-            v = _UNBOUNDED._replace(periodic=other.periodic, middle=middle, bounded=True)
+            v = _UNBOUNDED._replace(
+                low_end=low, high_end=high, periodic=other.periodic, middle=middle, bounded=True
+            )
         else:
             v = _UNBOUNDED._replace(periodic=other is not None and other.periodic)
         grid = Grid(_axis_grid(along, polygons), v, across is None, self._pole())
@@ -242,8 +245,11 @@ def _room_for(grid: Grid, pixels: Pixels) -> Room:
 def _axis_grid(axis: Axis, polygons: bool) -> AxisGrid:  # noqa: FBT001
     periodic = axis.unit.periodic
     middle = 0.5 * (axis.low + axis.high) if not axis.open_ended else 0.0
-    # A polygon goes on at the other end of the circle; a box ends there.
-    open_ended = axis.open_ended and not (periodic and polygons)
+    ends = (axis.low, axis.high)
+    if axis.open_ended:
+        # A polygon goes on at the other end of the circle; a box ends there.
+        far = np.pi if periodic and polygons else np.inf
+        ends = (min(axis.low, -far), max(axis.high, far))
     uniform = axis.given is None
     density = 1.0 / axis.width
-    return AxisGrid(axis.bins, uniform, density, open_ended, periodic, middle, bounded=True)
+    return AxisGrid(axis.bins, uniform, density, *ends, periodic, middle, bounded=True)

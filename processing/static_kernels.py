@@ -31,12 +31,12 @@ def add_runs(first, coefficients, unit, pixel_values, span, sums):
 
 
 @jit
-def add_extras(pixels, bins, coefficients, unit, pixel_values, sums):
+def add_extras(pixels, bins, coefficients, pixel_values, sums):
     """Add the shares beyond the runs to the sums; arguments as above."""
     norm, dark, variance = pixel_values
     for k in range(pixels.size):
         pixel = pixels[k]
-        share = coefficients[k] * unit
+        share = np.float64(coefficients[k])
         _add(sums, bins[k], share, norm[pixel], pixel, dark, variance)
 
 

@@ -11,6 +11,7 @@ from ringline.processing.bin_table import BinTable
 from ringline.processing.corrections import Corrections
 from ringline.processing.geometry import PixelArrays
 from ringline.processing.recipe import Recipe
+from ringline.processing.robust import PixelTerms, RingTable, RobustRings
 from ringline.processing.sharing import share
 from ringline.processing.static_kernels import add_extras, add_runs, zero_sums
 from ringline.processing.types import BoolArray, FloatArray, ImageArray, IntArray
@@ -18,7 +19,8 @@ from ringline.processing.worker_threads import in_parallel
 
 _PARTS = 8
 """Into which the pixels are cut for static sums."""
-_NO_RUNS = np.empty((0, 0), np.float32)
+NO_RUNS = np.empty((0, 0), np.float32)
+"""Coefficients of a table without splitting, as kernels read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Table:
         """The sums that do not depend on the frame."""
         shares, size = self.shares, self.shares.first.size
         coefficients = shares.coefficients
-        runs = _NO_RUNS if coefficients is None else coefficients
+        runs = NO_RUNS if coefficients is None else coefficients
         unit = 1.0 / shares.scale
         values = (self.norm.ravel(), _or_empty(self.dark), _or_empty(self.variance))
         sums = [zero_sums(self.bins) for _ in range(_PARTS)]
@@ -113,8 +115,25 @@ class Table:
         # Always in the same order: the same bits on any number of threads.
         total = np.sum(sums, axis=0)
         extra = (shares.extra_pixel, shares.extra_bin, shares.extra_coefficient)
-        add_extras(*extra, unit, values, total)
+        add_extras(*extra, values, total)
         return StaticSums(*total[:, : self.bins])
+
+    @cached_property
+    def rings(self) -> RobustRings:
+        """The same shares sorted by bin, to find outliers in each."""
+        entries = list(self.entries())
+        bins = np.concatenate([entry.bin for entry in entries])
+        every = np.arange(self.norm.size, dtype=np.uint32)
+        pixel = np.concatenate([every[entry.pixel] for entry in entries])
+        share = np.concatenate([np.broadcast_to(entry.share, entry.bin.shape) for entry in entries])
+        counts = (bins < self.bins) & (share > 0)
+        pixel, bins, share = pixel[counts], bins[counts], share[counts].astype(np.float32)
+        # Within a ring in the order of pixels, whatever the runs are.
+        order = np.lexsort((pixel, bins))
+        start = np.searchsorted(bins[order], np.arange(self.bins + 1))
+        ring_table = RingTable(start=start, pixel=pixel[order], share=share[order])
+        terms = PixelTerms(norm=self.norm.ravel(), dark=self.dark, variance=self.variance)
+        return RobustRings(ring_table, terms, self.recipe.error_model)
 
     def sums_of(self, pixels: npt.NDArray[np.integer]) -> StaticSums:
         """The same sums over some pixels only: those that do not count in one frame.
@@ -151,8 +170,8 @@ class Table:
             part = shares.coefficients[chosen, step] / shares.scale
             yield Entries(chosen, first + first.dtype.type(step), part.astype(np.float64))
         extra = slice(None) if pixels is None else _places(shares.extra_pixel, pixels)
-        part = shares.extra_coefficient[extra] / shares.scale
-        yield Entries(shares.extra_pixel[extra], shares.extra_bin[extra], part.astype(np.float64))
+        part = shares.extra_coefficient[extra].astype(np.float64)
+        yield Entries(shares.extra_pixel[extra], shares.extra_bin[extra], part)
 
     def binned(self, numbers: npt.NDArray[np.integer], weights: FloatArray) -> FloatArray:
         """Sums of weights by bin; what lies beyond the last bin is dropped. Shape (bins,)."""

@@ -252,7 +252,7 @@ def test_a_reduction_is_not_pickled() -> None:
 def test_an_absent_engine_is_an_error_and_auto_says_what_it_chose() -> None:
     with pytest.raises(RecipeError, match="unknown engine 'nunpy': did you mean 'numpy'"):
         reduction_for(recipe(), engine="nunpy")
-    assert reduction_for(recipe()).engine == "numpy"
+    assert reduction_for(recipe()).engine == "numba"
 
 
 def test_threads_share_a_reduction() -> None:
