@@ -31,6 +31,7 @@ from ringline.processing import (
     ResultRow,
     recipe_from_json,
     reduction_for,
+    unit_named,
 )
 
 
@@ -75,6 +76,7 @@ class Row:
     profile: Profile
     time: float
     monitor: float
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,8 @@ class DerivedRun:
             file = ResultFile.create(path, reduction)
         else:
             file = ResultFile.resume(path, reduction, rows)
-        wanted = ["intensity"] if reduction.recipe.error_model == "none" else ["intensity", "sigma"]
+        without = reduction.recipe.error_model == "none"
+        wanted = ["intensity"] if without else ["intensity", "sigma", "std"]
         columns = {key: file.columns[key] for key in wanted}
         totals = {key: file.totals[key] for key in wanted}
         run = self.origin.uid
@@ -323,7 +326,7 @@ class DerivedRun:
         )
 
     def _stream_names(self, raw_stream: str, reduction: Reduction) -> tuple[str, str]:
-        """Return the names for curves and sum: a new length of the curve needs a new stream."""
+        """Return the names for curves and sum: a new form of the curve needs a new stream."""
         total = "total" if raw_stream == "primary" else f"{raw_stream}_total"
         forms = [_form(out.reduction) for out in self.outputs if out.raw_stream == raw_stream]
         distinct = list(dict.fromkeys([*forms, _form(reduction)]))
@@ -349,8 +352,10 @@ class DerivedRun:
         ]
 
 
-def _form(reduction: Reduction) -> tuple[tuple[int, ...], bool]:
-    return reduction.output_shape, reduction.recipe.error_model == "none"
+def _form(reduction: Reduction) -> tuple[tuple[int, ...], bool, bool]:
+    recipe = reduction.recipe
+    around = unit_named(recipe.binning.unit).periodic
+    return reduction.output_shape, recipe.error_model == "none", around
 
 
 def _plain(outcome: Outcome) -> list[Any]:
@@ -364,7 +369,14 @@ def _plain(outcome: Outcome) -> list[Any]:
 
 def _result_row(row: Row, output: Output) -> ResultRow:
     entry = row.entry
-    return ResultRow(row.profile, entry.index, entry.seq_num, row.monitor, output.recipe.digest)
+    return ResultRow(
+        row.profile,
+        entry.index,
+        entry.seq_num,
+        monitor=row.monitor,
+        epoch=output.recipe.digest,
+        rejected=row.rejected,
+    )
 
 
 def _frame_scalars(rows: Sequence[Row], digest: str) -> dict[str, list[Any]]:
@@ -372,6 +384,7 @@ def _frame_scalars(rows: Sequence[Row], digest: str) -> dict[str, list[Any]]:
         "frame_index": [row.entry.index for row in rows],
         "raw_seq_num": [row.entry.seq_num for row in rows],
         "monitor": [row.monitor for row in rows],
+        "rejected": [row.rejected for row in rows],
         "epoch": [digest] * len(rows),
     }
 

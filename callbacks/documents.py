@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ringline.callbacks.uris import uri_of_path
-from ringline.processing import Recipe, Reduction, ResultColumn
+from ringline.processing import Recipe, Reduction, ResultColumn, unit_named
 
 Documents = list[tuple[str, dict[str, Any]]]
 
@@ -29,12 +29,13 @@ _SCALARS: dict[str, tuple[str, str]] = {
     "frame_index": ("integer", "<i8"),
     "raw_seq_num": ("integer", "<i8"),
     "monitor": ("number", "<f8"),
+    "rejected": ("integer", "<i8"),
     "epoch": ("string", "<U64"),
     "frames": ("integer", "<i8"),
     "first_frame": ("integer", "<i8"),
     "last_frame": ("integer", "<i8"),
 }
-FRAME_SCALARS = ("frame_index", "raw_seq_num", "monitor", "epoch")
+FRAME_SCALARS = ("frame_index", "raw_seq_num", "monitor", "rejected", "epoch")
 TOTAL_SCALARS = ("frames", "first_frame", "last_frame", "epoch")
 
 
@@ -101,13 +102,15 @@ class StreamFiles:
 
     def opening(self, reduction: Reduction) -> Documents:
         """Return descriptor and stream resources."""
+        along = axis_name(reduction)
+        dims = [along] if reduction.azimuth is None else ["azimuth", along]
         descriptor = {
             "uid": self.descriptor,
             "time": time.time(),
             "run_start": self.run,
             "name": self.stream,
             "data_keys": {
-                **{key: _array_key(column) for key, column in self.columns.items()},
+                **{key: _array_key(column, dims) for key, column in self.columns.items()},
                 **{key: _scalar_key(key) for key in self.scalars},
             },
             "object_keys": {OBJECT: [*self.columns, *self.scalars]},
@@ -190,13 +193,18 @@ def stop_document(
     }
 
 
-def _array_key(column: ResultColumn) -> dict[str, Any]:
+def axis_name(reduction: Reduction) -> str:
+    """Return what curves are plotted against: ``radial``, or ``azimuth``."""
+    return "azimuth" if unit_named(reduction.recipe.binning.unit).periodic else "radial"
+
+
+def _array_key(column: ResultColumn, dims: list[str]) -> dict[str, Any]:
     return {
         "source": OBJECT,
         "dtype": "array",
         "dtype_numpy": column.dtype,
         "shape": list(column.row_shape),
-        "dims": ["azimuth", "radial"] if len(column.row_shape) == 2 else ["radial"],
+        "dims": dims,
         "external": "STREAM:",
         "object_name": OBJECT,
     }
@@ -215,7 +223,7 @@ def _scalar_key(name: str) -> dict[str, Any]:
 
 def _configuration(reduction: Reduction) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "radial": reduction.axis.tolist(),
+        axis_name(reduction): reduction.axis.tolist(),
         "unit": reduction.recipe.binning.unit,
         "recipe_digest": reduction.recipe.digest,
         "recipe": reduction.recipe.to_json(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -62,11 +63,15 @@ class Ledger:
         for resource, index, seq_num, event, output in zip(*self._columns, strict=True):
             yield Entry(self._names[resource], index, seq_num, event, output)
 
-    def counting(self) -> Iterator[Entry]:
-        """Give the entries with a curve that count for the sum, in order."""
+    def counting(self) -> Iterator[tuple[int, Entry]]:
+        """Give the entries with a curve that count for the sum, in order, each with its row."""
         last: dict[int, tuple[str, int]] = {}
         for entry in self:
             last[entry.seq_num] = (entry.resource, entry.event)
+        rows: Counter[int] = Counter()
         for entry in self:
-            if entry.output != LOST and last[entry.seq_num] == (entry.resource, entry.event):
-                yield entry
+            if entry.output == LOST:
+                continue
+            if last[entry.seq_num] == (entry.resource, entry.event):
+                yield rows[entry.output], entry
+            rows[entry.output] += 1

@@ -81,14 +81,18 @@ class Curves:
     """All curves of one stream of a reduced run."""
 
     axis: FloatArray
-    """Radial bin centers, shape (bins,)."""
+    """Bin centers in ``unit``, radial or those of an azimuthal profile, shape (bins,)."""
     unit: str
     azimuth: FloatArray | None
-    """Azimuthal bin centers, degrees; None for curves."""
+    """Azimuthal bin centers of cakes, degrees; None for curves."""
     intensity: FloatArray
     """Shape (rows, bins) or (rows, azimuthal bins, bins)."""
     sigma: FloatArray | None
-    """Shape of `intensity`; None without an error model."""
+    """Standard error, shape of `intensity`; None without an error model."""
+    std: FloatArray | None
+    """Standard deviation of a pixel, likewise."""
+    rejected: IntArray | None
+    """Pixels left out in each frame because of what it holds; None for a sum."""
     frame_index: IntArray
     raw_seq_num: IntArray
 
@@ -101,22 +105,28 @@ def read_curves(run: Any, stream: str = "primary") -> Curves:
     run:
         A run from the Tiled client.
     stream:
-        ``primary``, ``total``, or one of a recipe that made curves of another length.
+        ``primary``, or one of a recipe that made curves of another length or kind.
     """
     node = run[stream]
     axes = node.metadata["configuration"]["ringline"]["data"]
     keys = set(node)
     columns = {key: np.asarray(node[key].read()) for key in ("frame_index", "raw_seq_num")}
-    columns |= {key: np.asarray(node[key].read()) for key in ("intensity", "sigma") if key in keys}
+    others = ("intensity", "sigma", "std", "rejected")
+    columns |= {key: np.asarray(node[key].read()) for key in others if key in keys}
     # An open run grows between two requests.
     rows = min(len(values) for values in columns.values())
+    found = {key: values[:rows] for key, values in columns.items()}
     azimuth = axes.get("azimuth")
+    # An azimuthal profile has no radial axis: the azimuth is what it is plotted against.
+    along, across = (axes["radial"], azimuth) if "radial" in axes else (azimuth, None)
     return Curves(
-        axis=np.asarray(axes["radial"], dtype=float),
+        axis=np.asarray(along, dtype=float),
         unit=axes["unit"],
-        azimuth=None if azimuth is None else np.asarray(azimuth, dtype=float),
-        intensity=columns["intensity"][:rows],
-        sigma=columns["sigma"][:rows] if "sigma" in columns else None,
-        frame_index=columns["frame_index"][:rows],
-        raw_seq_num=columns["raw_seq_num"][:rows],
+        azimuth=None if across is None else np.asarray(across, dtype=float),
+        intensity=found["intensity"],
+        sigma=found.get("sigma"),
+        std=found.get("std"),
+        rejected=found.get("rejected"),
+        frame_index=found["frame_index"],
+        raw_seq_num=found["raw_seq_num"],
     )

@@ -56,8 +56,10 @@ class FrameReader:
         self._open: OrderedDict[Key, FrameSource] = OrderedDict()
         self._progress: dict[Key, tuple[int, float]] = {}
 
-    def read(self, location: Location, start: int, stop: int, arrived: float) -> list[ImageArray]:
+    def read(self, location: Location, start: int, stop: int, arrived: float) -> ImageArray:
         """Return the first frames of start .. stop - 1: at least one, as many as there are.
+
+        Their shape is (frames, slow, fast).
 
         Raises
         ------
@@ -65,14 +67,14 @@ class FrameReader:
             Frame `start`, or a block that begins with it, cannot be read.
         """
         if isinstance(location, InEvents):
-            return [_image_in_event(location, start)]
+            return _image_in_event(location, start)[np.newaxis]
         path, local = location.place(start)
         self._refuse_foreign(path)
         key = (path, location.dataset)
         available = self._wait(key, local, arrived)
         many = 1 if location.template is not None else stop - start
         try:
-            return list(self._source(key).read(local, min(local + many, available)))
+            return self._source(key).read(local, min(local + many, available))
         except (FrameError, OSError) as error:
             self._close(key)  # what the library remembers of a growing file may be out of date
             raise FrameError(_told(error)) from error

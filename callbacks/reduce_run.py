@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from ringline.callbacks.derived import DerivedRun, Loss, Outcome, Output, Row
@@ -22,6 +23,7 @@ from ringline.callbacks.ledger import LOST, Entry
 from ringline.callbacks.reading import FrameReader
 from ringline.callbacks.settings import Accounts, ReductionSettings, Result
 from ringline.processing import (
+    Block,
     Frame,
     FrameError,
     Profile,
@@ -31,7 +33,6 @@ from ringline.processing import (
     Sums,
     reduction_for,
 )
-from ringline.processing.types import ImageArray
 
 _ENOUGH_FAILURES = 10
 """Before the end of a run, fewer do not make a fraction."""
@@ -157,27 +158,48 @@ class RunReducer:
                 position = self._reduce_block(frames, position, position + 1)
             return stop
         monitors = self._monitors(frames, start, len(images))
-        for index, (image, monitor) in enumerate(zip(images, monitors, strict=True), start):
+        block = Block(images, start, monitors)
+        for part in self._not_resumed(frames, block):
             self._shared.check()
-            if index == start or not self._is_resumed(frames, index):
-                self._reduce(frames, index, image, monitor)
+            self._reduce(frames, part)
         return start + len(images)
 
-    def _reduce(self, frames: FrameRange, index: int, image: ImageArray, monitor: float) -> None:
+    def _not_resumed(self, frames: FrameRange, block: Block) -> list[Block]:
+        """Return the block without its frames that are accounted for, in parts of neighbours."""
+        first, stop = block.first, block.first + len(block.images)
+        done = [n for n in range(first + 1, stop) if self._is_resumed(frames, n)]
+        ends = [first - 1, *done, stop]
+        return [
+            _part(block, before + 1, after)
+            for before, after in pairwise(ends)
+            if before + 1 < after
+        ]
+
+    def _reduce(self, frames: FrameRange, block: Block) -> None:
+        """Reduce frames at once; where that fails, one by one, so that only the bad ones do."""
         now = time.time() if frames.time is None else frames.time
+        stop = block.first + len(block.images)
         try:
             reduction = self._reduction(frames.recipe)
-            sums = reduction.map(Frame(image, index, monitor, now))
-            profile = reduction.finish(sums)
-            output = self._output(frames.stream, reduction, image.shape)
-        except (FrameError, RecipeError) as error:
-            self._lose(frames, index, str(error))
+            found = reduction.map_block(block)
+            profiles = [reduction.finish(sums) for sums in found]
+            output = self._output(frames.stream, reduction, block.images.shape[1:])
         except Exception as error:
-            self._shared.report(error)
-            self._lose(frames, index, f"bug: {type(error).__name__}: {error}")
+            if len(block.images) > 1:
+                for index in range(block.first, stop):
+                    self._shared.check()
+                    self._reduce(frames, _part(block, index, index + 1))
+                return
+            cause = str(error)
+            if not isinstance(error, (FrameError, RecipeError)):
+                self._shared.report(error)
+                cause = f"bug: {type(error).__name__}: {error}"
+            self._lose(frames, block.first, cause)
         else:
-            row = Row(frames.stream, _entry(frames, index), profile, now, monitor)
-            self._add(output, row, sums)
+            for k, (sums, profile) in enumerate(zip(found, profiles, strict=True)):
+                entry = _entry(frames, block.first + k)
+                row = Row(frames.stream, entry, profile, now, _monitor(block, k), sums.rejected)
+                self._add(output, row, sums)
 
     def _reduction(self, recipe: Recipe | NoRecipe) -> Reduction:
         if isinstance(recipe, NoRecipe):
@@ -265,6 +287,8 @@ class RunReducer:
                     stream=last.stream,
                     monitor=last.monitor,
                     timestamp_written=time.time(),
+                    rejected=last.rejected,
+                    engine=self._target.reduction.engine if self._target else "",
                     processing_time=took / len(outcomes),
                     accounts=self.accounts,
                 )
@@ -325,20 +349,41 @@ class RunReducer:
         """Add up the frames that count, in the order of their curves, from the raw files."""
         self._sums.clear()
         problem = None
-        reductions = {output.number: output.reduction for output in self.derived.outputs}
+        outputs = {output.number: output for output in self.derived.outputs}
+        monitors = {
+            output.number: output.file.monitors()
+            for output in self.derived.outputs
+            if not output.abandoned
+        }
         for ledger in self.derived.ledgers.values():
-            for entry in ledger.counting():
+            for row, entry in ledger.counting():
                 self._shared.check()
+                if entry.output not in monitors:
+                    continue  # its file was given up, so it has no sum
                 try:
                     location = self._locations[entry.resource]
                     image = self._shared.reader.read(location, entry.index, entry.index + 1, 0.0)[0]
-                    sums = reductions[entry.output].map(Frame(image, entry.index))
+                    frame = Frame(image, entry.index, monitors[entry.output][row])
+                    sums = outputs[entry.output].reduction.map(frame)
                 except (FrameError, KeyError) as error:
                     problem = f"frame {entry.index} is missing in the sum: {error}"
                     continue
                 total = self._sums.get(entry.output)
                 self._sums[entry.output] = sums if total is None else total + sums
         return problem
+
+
+def _part(block: Block, first: int, stop: int) -> Block:
+    """Return the frames of these indices."""
+    at = slice(first - block.first, stop - block.first)
+    monitors = None if block.monitors is None else block.monitors[at]
+    return Block(block.images[at], first, monitors)
+
+
+def _monitor(block: Block, number: int) -> float:
+    """Return the monitor of a frame, NaN without one."""
+    value = None if block.monitors is None else block.monitors[number]
+    return math.nan if value is None else value
 
 
 def _entry(frames: FrameRange, index: int) -> Entry:

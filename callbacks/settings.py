@@ -67,6 +67,10 @@ class Result:
     """To read, reduce and store a frame, mean of this frame's block, s."""
     accounts: Accounts
     """Of this derived run, up to and including this frame's block."""
+    rejected: int = 0
+    """Pixels left out because of what the frame holds there."""
+    engine: str = ""
+    """What computed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,8 @@ from ringline.processing.recipe_reading import (
     write_recipe,
 )
 from ringline.processing.reduction import ENGINES, Reduction, reduction_for
-from ringline.processing.result_file import ResultColumn, ResultFile, ResultRow
+from ringline.processing.result_file import ResultFile, ResultRow
+from ringline.processing.result_layout import ResultColumn
 from ringline.processing.sensor import Sensor, attenuation
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.units import UNITS, unit_named

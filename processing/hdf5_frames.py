@@ -22,7 +22,7 @@ class HDF5Frames:
 
     def __init__(self, path: Path, dataset: str | None) -> None:
         self.path = path
-        self._file = _open(path)
+        self._file = open_hdf5(path)
         try:
             self._segments = self._find(dataset)
         except BaseException:
@@ -108,7 +108,8 @@ class HDF5Frames:
         return segments
 
 
-def _open(path: Path) -> h5py.File:
+def open_hdf5(path: Path) -> h5py.File:
+    """An HDF5 file to read, also while it is written; FrameError where it cannot be."""
     # SWMR first: a plain open of a file that is being written is refused or reads stale data.
     # Locks would keep a writer out, and fail on file systems that have none; but a file that
     # this process holds open already (its own detector's) opens only with the same flags.

@@ -23,6 +23,7 @@ from ringline.callbacks import (
     open_store,
 )
 from ringline.processing import (
+    Azimuthal,
     Cake,
     Corrections,
     Detector,
@@ -350,6 +351,7 @@ class Kit:
     corrections, recipe_from_json = Corrections, staticmethod(recipe_from_json)
 
     reduction_for, Cake, Reduction = staticmethod(reduction_for), Cake, Reduction
+    Azimuthal, Frame = Azimuthal, Frame
 
     @staticmethod
     def shapeless(recipe: Recipe) -> Recipe:

@@ -150,14 +150,14 @@ def test_a_bug_is_raised_at_drain_and_the_books_are_kept(
     kit, reducing, raw_file, recipe, monkeypatch
 ):
     images = kit.images(5)
-    original = Reduction.map
+    original = Reduction.map_block
 
-    def broken(self, frame):
-        if frame.index == 2:
+    def broken(self, block):
+        if block.first <= 2 < block.first + len(block.images):
             raise ZeroDivisionError("a bug of ours")
-        return original(self, frame)
+        return original(self, block)
 
-    monkeypatch.setattr(Reduction, "map", broken)
+    monkeypatch.setattr(Reduction, "map_block", broken)
     work = reducing()
     fly(kit, work, raw_file(images).uri, 5)
     for _ in range(2):
@@ -169,6 +169,41 @@ def test_a_bug_is_raised_at_drain_and_the_books_are_kept(
     np.testing.assert_array_equal(run.column("frame_index"), [0, 1, 3, 4])
     work.callback.reset()
     work.callback.drain(10)
+
+
+def test_frames_are_reduced_in_blocks_and_a_bad_one_costs_only_itself(
+    kit, reducing, raw_file, monkeypatch
+):
+    images, sizes = kit.images(12), []
+    original = Reduction.map_block
+
+    def noted(self, block):
+        sizes.append(len(block.images))
+        return original(self, block)
+
+    monkeypatch.setattr(Reduction, "map_block", noted)
+    # Frame 6 has no reading of the monitor that the recipe normalizes to.
+    monitors = np.where(np.arange(12) == 6, 0.0, 100.0 + np.arange(12))
+    recipe = kit.recipe(corrections=kit.corrections(monitor=100.0))
+    work = reducing(recipe, monitor="det_i0", block=4)
+    scan = work.scan()
+    number = {"dtype": "number", "shape": [1], "dtype_numpy": "<f8", "external": "STREAM:"}
+    scan.stream(det=kit.IMAGE, det_i0=number)
+    file = raw_file(images, monitors)
+    image, monitor = scan.file("det", file.uri), scan.file("det_i0", file.uri, "/entry/monitor")
+    scan.frames(image, 0, 12)
+    scan.frames(monitor, 0, 12)
+    scan.stop()
+    run = work.run()
+    assert sizes == [4, 4, 1, 1, 1, 1, 4]
+    good = np.delete(np.arange(12), 6)
+    np.testing.assert_array_equal(run.column("frame_index"), good)
+    plain = kit.curves(kit.recipe(), images[good])
+    expected = plain / (monitors[good] / 100.0)[:, None]
+    np.testing.assert_allclose(run.curves(), expected, rtol=1e-14)
+    assert run.accounts["failed_frames"] == [6]
+    (cause,) = run.accounts["causes"]
+    assert "the recipe normalizes to the monitor, whose reading must be > 0" in cause
 
 
 def test_a_failing_emit_is_raised_at_drain(kit, tmp_path, raw_file, recipe):

@@ -154,10 +154,13 @@ def test_a_restart_keeps_what_is_stored_and_reduces_the_rest(kit, service, raw_f
     one.consumer.close(0)
     one.callback.close(5)
     mapped = []
-    original = kit.Reduction.map
-    monkeypatch.setattr(
-        kit.Reduction, "map", lambda self, f: mapped.append(f.index) or original(self, f)
-    )
+    original = kit.Reduction.map_block
+
+    def noted(self, block):
+        mapped.extend(range(block.first, block.first + len(block.images)))
+        return original(self, block)
+
+    monkeypatch.setattr(kit.Reduction, "map_block", noted)
     one.start(recipe)
     one.callback.drain(10)
     assert mapped == []

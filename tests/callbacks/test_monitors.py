@@ -36,6 +36,25 @@ def test_after_a_rewind_each_frame_keeps_its_own_monitor(kit, reducing, raw_file
     np.testing.assert_array_equal(work.run().column("monitor"), [10, 11, 12, 13])
 
 
+def test_the_sum_of_a_rewound_scan_is_normalized_to_the_monitors_of_its_frames(
+    kit, reducing, raw_file
+):
+    recipe = kit.recipe(corrections=kit.corrections(monitor=10.0))
+    images, work = kit.images(4), reducing(recipe, monitor="i0")
+    scan = work.scan()
+    scan.stream(det=kit.IMAGE, i0=kit.NUMBER)
+    resource = scan.file("det", raw_file(images).uri)
+    for index, number in enumerate([1, 2, 2, 3]):
+        scan.frames(resource, index, index + 1, seq_num=number)
+        scan.event(number, i0=10.0 + index)
+    scan.stop()
+    run, reduction = work.run(), kit.reduction_for(recipe)
+    maps = [reduction.map(kit.Frame(images[index], index, 10.0 + index)) for index in (0, 2, 3)]
+    total = reduction.finish(maps[0] + maps[1] + maps[2])
+    np.testing.assert_array_equal(run.curves(stream="total"), [total.intensity])
+    assert "total_incomplete" not in run.stop["accounts"]
+
+
 def test_a_frame_whose_event_never_came_has_no_monitor(kit, reducing, raw_file):
     work = reducing(monitor="i0")
     scan = work.scan()

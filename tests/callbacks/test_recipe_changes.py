@@ -69,7 +69,60 @@ def test_without_an_error_model_there_is_no_sigma(kit, reducing, raw_file):
     scan.frames(scan.file("det", raw_file(kit.images(1)).uri), 0, 1)
     scan.stop()
     keys = set(work.run().descriptors[0]["data_keys"])
-    assert keys == {"intensity", "frame_index", "raw_seq_num", "monitor", "epoch"}
+    assert keys == {"intensity", "frame_index", "raw_seq_num", "monitor", "rejected", "epoch"}
+
+
+def test_with_an_error_model_there_are_standard_error_and_deviation(
+    kit, reducing, raw_file, recipe
+):
+    images, work = kit.images(3), reducing()
+    scan = work.scan()
+    scan.stream(det=kit.IMAGE)
+    scan.frames(scan.file("det", raw_file(images).uri), 0, 3)
+    scan.stop()
+    run = work.run()
+    profiles = [kit.reduction_for(recipe).reduce(image) for image in images]
+    np.testing.assert_array_equal(run.curves("sigma"), [profile.sigma for profile in profiles])
+    np.testing.assert_array_equal(run.curves("std"), [profile.std for profile in profiles])
+    assert run.curves("std", stream="total").shape == (1, 12)
+
+
+def test_pixels_left_out_of_a_frame_are_counted(kit, reducing, raw_file):
+    images = kit.images(3)
+    images[1, :2, :5] = 60_000
+    images[2, 3, 3] = 65_535
+    recipe = kit.recipe(corrections=kit.corrections(saturation=60_000))
+    work = reducing(recipe)
+    scan = work.scan()
+    scan.stream(det=kit.IMAGE)
+    scan.frames(scan.file("det", raw_file(images).uri), 0, 3)
+    scan.stop()
+    run = work.run()
+    np.testing.assert_array_equal(run.column("rejected"), [0, 10, 1])
+    np.testing.assert_array_equal(run.curves(), kit.curves(recipe, images))
+
+
+def test_an_azimuthal_profile_is_plotted_against_the_azimuth(kit, reducing, raw_file):
+    images = kit.images(4)
+    around, along = kit.recipe(binning=kit.Azimuthal(12)), kit.recipe(12)
+    work = reducing(around)
+    scan = work.scan()
+    scan.stream(det=kit.IMAGE)
+    resource = scan.file("det", raw_file(images).uri)
+    scan.frames(resource, 0, 2)
+    work.callback.set_recipe(along)
+    scan.frames(resource, 2, 4)
+    scan.stop()
+    run = work.run()
+    np.testing.assert_array_equal(run.curves(), kit.curves(around, images[:2]))
+    # As long as the former curves, and something else.
+    np.testing.assert_array_equal(run.curves(stream="primary_2"), kit.curves(along, images[2:]))
+    descriptor = run.descriptors[0]
+    assert descriptor["data_keys"]["intensity"]["dims"] == ["azimuth"]
+    configuration = descriptor["configuration"]["ringline"]["data"]
+    np.testing.assert_array_equal(configuration["azimuth"], kit.reduction_for(around).axis)
+    assert configuration["unit"] == "chi_deg"
+    assert "radial" not in configuration
 
 
 def test_the_axis_is_in_the_configuration_of_the_stream(kit, reducing, raw_file, recipe):

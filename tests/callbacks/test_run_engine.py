@@ -185,7 +185,7 @@ def test_a_bug_in_the_reduction_does_not_fail_the_plan(
     def broken(*_):
         raise ZeroDivisionError("a bug of ours")
 
-    monkeypatch.setattr(kit.Reduction, "map", broken)
+    monkeypatch.setattr(kit.Reduction, "map_block", broken)
     work = subscribed()
     engine(bp.count([camera], 2))
     with pytest.raises(ZeroDivisionError):

@@ -110,6 +110,7 @@ def test_curves_come_back_through_the_tiled_client(kit, store, stored_run, recip
     (run,) = find_reduced(store, raw_uid=scan.uid)
     dataset = run["primary"].read()
     assert dict(dataset.sizes) == {"time": 10, "radial": 12}
+    np.testing.assert_array_equal(dataset["rejected"], np.zeros(10))
     np.testing.assert_array_equal(dataset["intensity"], kit.curves(recipe, images))
     assert set(dataset["epoch"].values) == {recipe.digest}
     assert run.metadata["stop"]["accounts"]["frames_reduced"] == 10
@@ -117,7 +118,22 @@ def test_curves_come_back_through_the_tiled_client(kit, store, stored_run, recip
     np.testing.assert_array_equal(curves.intensity, kit.curves(recipe, images))
     np.testing.assert_array_equal(curves.axis, kit.reduction_for(recipe).axis)
     assert curves.unit == "q_nm^-1"
-    assert curves.sigma.shape == curves.intensity.shape
+    assert curves.sigma.shape == curves.std.shape == curves.intensity.shape
+    np.testing.assert_array_equal(curves.rejected, np.zeros(10))
+
+
+def test_azimuthal_profiles_come_back_with_their_axis(kit, raw, reduce_into, store, writer):
+    recipe, images = kit.recipe(binning=kit.Azimuthal(9, "chi_rad", (1.0, 9.0))), kit.images(2)
+    work = reduce_into(recipe, writer)
+    uid = fly(kit, work.callback, raw(images), 2).uid
+    work.callback.drain(10)
+    writer.drain(30)
+    (run,) = find_reduced(store, raw_uid=uid)
+    curves = read_curves(run)
+    assert (curves.unit, curves.azimuth) == ("chi_rad", None)
+    np.testing.assert_array_equal(curves.axis, kit.reduction_for(recipe).axis)
+    np.testing.assert_array_equal(curves.intensity, kit.curves(recipe, images))
+    assert dict(run["primary"].read().sizes) == {"time": 2, "azimuth": 9}
 
 
 @pytest.mark.parametrize(

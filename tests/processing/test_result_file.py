@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,10 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from ringline.processing import (
+    Azimuthal,
+    Binning,
     Cake,
+    Corrections,
     Detector,
     Frame,
     Geometry,
+    MultiGeometry,
     Radial,
     Recipe,
     RecipeError,
@@ -22,6 +27,7 @@ from ringline.processing import (
     ResultFile,
     ResultRow,
     Sums,
+    multi_geometry_from_json,
     recipe_from_json,
     reduction_for,
 )
@@ -29,7 +35,7 @@ from ringline.processing import (
 SHAPE = (20, 30)
 
 
-def reduction(binning: Radial | Cake | None = None, error_model: str = "poisson") -> Reduction:
+def reduction(binning: Binning | None = None, error_model: str = "poisson") -> Reduction:
     geometry = Geometry(
         distance=0.1, wavelength=1e-10, detector=Detector(pixel1=1e-4, pixel2=1e-4, shape=SHAPE)
     )
@@ -49,6 +55,7 @@ def rows(made_by: Reduction, count: int, start: int = 0) -> list[ResultRow]:
             raw_seq_num=index + 1,
             monitor=100.0 + index,
             epoch=made_by.recipe.digest,
+            rejected=index % 3,
         )
         for index in range(start, start + count)
     ]
@@ -66,7 +73,10 @@ def test_a_curve_file_has_the_nxazint1d_layout_with_a_default_plot(tmp_path: Pat
         data = file[file.attrs["default"]][file["entry"].attrs["default"]]
         assert list(data.attrs["axes"]) == [".", "radial_axis"]
         assert data[data.attrs["signal"]].shape == (5, 16)
-        assert data["I_errors"].shape == (5, 16)
+        assert data["I_errors"].shape == data["std"].shape == (5, 16)
+        np.testing.assert_array_equal(data["std"][4], made_by.reduce(image(4)).std)
+        np.testing.assert_array_equal(file["entry/frames/rejected"], [0, 1, 2, 0, 1])
+        assert not file["entry/monitor_applied"][()]
         assert data["radial_axis"].attrs["units"] == "1/nm"
         assert data["radial_axis_edges"].shape == (17,)
         np.testing.assert_array_equal(data["I"][4], made_by.reduce(image(4)).intensity)
@@ -92,12 +102,58 @@ def test_a_cake_file_has_the_nxazint2d_layout(tmp_path: Path) -> None:
         assert data["azimuthal_axis"].attrs["units"] == "degree"
 
 
+def test_an_azimuthal_profile_has_an_azimuthal_axis_in_its_unit(tmp_path: Path) -> None:
+    for unit, symbol in (("chi_deg", "degree"), ("chi_rad", "rad")):
+        made_by = reduction(Azimuthal(12, unit, (1.0, 5.0)))
+        with ResultFile.create(tmp_path / f"{unit}.h5", made_by) as file:
+            file.append(rows(made_by, 2))
+        with h5py.File(tmp_path / f"{unit}.h5") as file:
+            assert file["entry/definition"].asstr()[()] == "NXazint1d"
+            for group in (file["entry/data"], file["entry/total"]):
+                assert list(group.attrs["axes"]) == [".", "azimuthal_axis"]
+                assert group["azimuthal_axis"].attrs["units"] == symbol
+                assert group["azimuthal_axis_edges"].shape == (13,)
+                assert "radial_axis" not in group
+            np.testing.assert_array_equal(file["entry/data/azimuthal_axis"], made_by.axis)
+
+
+def test_a_merged_curve_names_all_its_recipes(tmp_path: Path) -> None:
+    one = reduction().recipe
+    other = replace(one, geometry=replace(one.geometry, poni1=-0.001))
+    merged = MultiGeometry([one, other])
+    with ResultFile.create(tmp_path / "r.h5", merged) as file:
+        profile = merged.reduce([image(0), image(1)])
+        file.append([ResultRow(profile, 0, 1, epoch=profile.recipe_digest)])
+    with h5py.File(tmp_path / "r.h5") as file:
+        parameters = file["entry/reduction/input"]
+        again = multi_geometry_from_json(parameters["recipe"].asstr()[()])
+        assert again.recipes == merged.recipes
+        assert parameters["recipe_digest"].asstr()[()] == merged.digest
+        assert file["entry/frames/epoch"][0].decode() == merged.digest
+        np.testing.assert_array_equal(file["entry/data/I"][0], profile.intensity)
+
+
+def test_the_file_says_whether_the_monitor_is_applied(tmp_path: Path) -> None:
+    recipe = replace(reduction().recipe, corrections=Corrections(monitor=100))
+    ResultFile.create(tmp_path / "r.h5", reduction_for(recipe)).close()
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert file["entry/monitor_applied"][()]
+
+
+def test_the_monitors_of_a_file_can_be_read_back(tmp_path: Path) -> None:
+    made_by = reduction()
+    with ResultFile.create(tmp_path / "r.h5", made_by) as file:
+        file.append(rows(made_by, 3))
+        assert file.monitors() == [100.0, 101.0, 102.0]
+
+
 def test_without_an_error_model_sigma_is_nan(tmp_path: Path) -> None:
     made_by = reduction(error_model="none")
     with ResultFile.create(tmp_path / "r.h5", made_by) as file:
         file.append(rows(made_by, 1))
     with h5py.File(tmp_path / "r.h5") as file:
         assert np.isnan(file["entry/data/I_errors"]).all()
+        assert "std" not in file["entry/data"]
 
 
 def test_the_total_is_one_row_that_may_be_written_again(tmp_path: Path) -> None:
