@@ -3,62 +3,28 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ringline.processing.binning import Cake, Radial
+from ringline.processing.binning import Cake
 from ringline.processing.command_line import DONE, Command
-from ringline.processing.corrections import Corrections
 from ringline.processing.errors import FrameError, RecipeError
-from ringline.processing.frames import Frame, FrameSource, open_frames
-from ringline.processing.geometry import Geometry
-from ringline.processing.poni import read_poni
-from ringline.processing.recipe import ERROR_MODELS, SPLITTINGS, Recipe
-from ringline.processing.reduction import ENGINES, Reduction, reduction_for
+from ringline.processing.frames import Block, Frame
+from ringline.processing.image_files import ImageFile, Monitors, count_frames
+from ringline.processing.integrate_options import add_arguments, recipes_of
+from ringline.processing.multi_geometry import MultiGeometry
+from ringline.processing.recipe import Recipe
+from ringline.processing.reduction import Reduction, reduction_for
 from ringline.processing.result_file import ResultRow, replacing_result_file
-from ringline.processing.sums import Profile
-from ringline.processing.units import UNITS
+from ringline.processing.result_layout import Maker
+from ringline.processing.sums import Sums
 from ringline.processing.xy import write_xy
 
 _BLOCK = 16
 
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """A file on the command line, ``PATH`` or ``PATH::DATASET``."""
-
-    path: Path
-    dataset: str | None
-
-    def open(self) -> FrameSource:
-        return open_frames(self.path, self.dataset)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``ringline integrate``."""
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="image file; FILE::DATASET for HDF5")
-    add("--poni", required=True, metavar="FILE", help="geometry")
-    for name, what in (
-        ("mask", "left out where not 0"),
-        ("dark", "subtracted"),
-        ("flat", "divided by"),
-    ):
-        add(f"--{name}", metavar="FILE", help=f"image that is {what}; FILE::DATASET for HDF5")
-    add("--polarization", type=float, metavar="X", help="factor from -1 to 1 (default: none)")
-    add("--no-solid-angle", action="store_true", help="leave the solid angle in")
-    add("--orientation", type=int, metavar="1-4", help="of the image (default: the PONI's)")
-    add("--bins", type=int, default=1000, metavar="N", help="radial bins (default: 1000)")
-    add("--unit", default="q_nm^-1", metavar="U", help=f"one of {', '.join(UNITS)}")
-    add("--range", nargs=2, type=float, metavar=("LO", "HI"), help="radial range, in the unit")
-    add("--azimuth-range", nargs=2, type=float, metavar=("LO", "HI"), help="degrees")
-    add("--cake", type=int, metavar="N", help="azimuthal bins: a cake instead of a curve")
-    add("--split", default="bbox", metavar="S", help=f"one of {', '.join(SPLITTINGS)}")
-    add("--error", default="none", metavar="M", help=f"one of {', '.join(ERROR_MODELS)}")
-    add("--engine", default="auto", metavar="E", help=f"auto, {', '.join(ENGINES)}")
-    add("-o", "--output", required=True, metavar="OUT", help="OUT.h5 (NeXus) or OUT.xy (text)")
+Reduced = tuple[Sums, float]
+"""Sums of a frame, or of merged ones, and the monitor of the (first) frame."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,98 +34,143 @@ def run(options: argparse.Namespace) -> int:
         raise RecipeError(f"output must end in .h5 or .xy, got {output}")
     if not output.parent.is_dir():
         raise RecipeError(f"output folder {output.parent} does not exist")
-    recipe = _recipe(options)
-    if output.suffix == ".xy" and isinstance(recipe.binning, Cake):
+    recipes = recipes_of(options)
+    if output.suffix == ".xy" and isinstance(recipes[0].binning, Cake):
         raise RecipeError(f"{output}: a cake cannot be written as .xy: use .h5")
-    reduction = reduction_for(recipe, options.engine)
-    images = [_image(text) for text in options.images]
-    total = _check(images, recipe, reduction)
-    profiles = tqdm(
-        _profiles(images, reduction), total=total, unit="frame", disable=None, leave=False
-    )
-    if output.suffix == ".h5":
-        _write_h5(output, profiles, reduction)
+    files = [ImageFile.parse(text) for text in options.images]
+    monitors = Monitors.parse(options.monitor_data)
+    maker: Maker
+    if options.merge:
+        maker, total, found = _merged(files, recipes, monitors, options.engine)
     else:
-        _write_xy_files(output, profiles, recipe, total)
-    print(f"{output}: {total} frame{'s' if total > 1 else ''}, recipe {recipe.digest[:12]}, "
-          f"engine {reduction.engine}", file=sys.stderr)  # fmt: skip
+        maker, total, found = _single(files, recipes[0], monitors, options.engine)
+    shown = tqdm(found, total=total, unit="frame", disable=None, leave=False)
+    rows = (_row(maker, number, one) for number, one in enumerate(shown))
+    if output.suffix == ".h5":
+        _write_h5(output, rows, maker)
+    else:
+        _write_xy_files(output, rows, maker, total)
+    digest, engine = _provenance(maker)
+    print(f"{output}: {total} {'curve' if options.merge else 'frame'}{'s' if total > 1 else ''}, "
+          f"recipe {digest[:12]}, engine {engine}", file=sys.stderr)  # fmt: skip
     return DONE
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
-    geometry = _geometry(options)
-    radial_range = None if options.range is None else tuple(options.range)
-    azimuth_range = None if options.azimuth_range is None else tuple(options.azimuth_range)
-    binning = (
-        Radial(options.bins, options.unit, radial_range, azimuth_range)
-        if options.cake is None
-        else Cake(options.bins, options.cake, options.unit, radial_range, azimuth_range)
-    )
-    corrections = Corrections(
-        mask=options.mask,
-        dark=options.dark,
-        flat=options.flat,
-        polarization=options.polarization,
-        solid_angle=not options.no_solid_angle,
-    )
-    return Recipe(
-        geometry=geometry,
-        binning=binning,
-        splitting=options.split,
-        error_model=options.error,
-        corrections=corrections,
-    )
+def _single(
+    files: Sequence[ImageFile], recipe: Recipe, monitors: Monitors, engine: str
+) -> tuple[Reduction, int, Iterator[Reduced]]:
+    """All frames by one recipe; what does not fit is refused before anything is written."""
+    reduction = reduction_for(recipe, engine)
+    counts, shape = count_frames(files, recipe.shape)
+    reduction.bind(shape)
+    monitors.check(files, counts)
+    return reduction, sum(counts), _each(files, reduction, monitors)
 
 
-def _geometry(options: argparse.Namespace) -> Geometry:
-    geometry = read_poni(options.poni)
-    if options.orientation is None:
-        return geometry
-    return replace(geometry, detector=replace(geometry.detector, orientation=options.orientation))
-
-
-def _image(text: str) -> _Image:
-    path, _, dataset = text.partition("::")
-    return _Image(Path(path), dataset or None)
-
-
-def _check(images: Sequence[_Image], recipe: Recipe, reduction: Reduction) -> int:
-    """Refuse what does not fit before anything is written; compile; count the frames."""
-    total, shape = 0, recipe.shape
-    for image in images:
-        with image.open() as frames:
-            if shape is None:
-                shape = frames.frame_shape
-            if frames.frame_shape != shape:
-                by = "the recipe" if recipe.shape else f"{images[0].path}"
-                raise FrameError(f"{image.path}: shape {frames.frame_shape}, {by} has {shape}")
-            total += frames.frame_count()
-            reduction.bind(frames.frame_shape)
-    return total
-
-
-def _profiles(images: Sequence[_Image], reduction: Reduction) -> Iterator[Profile]:
+def _each(
+    files: Sequence[ImageFile], reduction: Reduction, monitors: Monitors
+) -> Iterator[Reduced]:
     index = 0
-    for image in images:
-        with image.open() as frames:
+    for file in files:
+        with file.open() as frames:
             count = frames.frame_count()
+            readings = monitors.read(file, index, count)
             for start in range(0, count, _BLOCK):
-                for pixels in frames.read(start, min(start + _BLOCK, count)):
-                    yield reduction.finish(reduction.map(Frame(pixels, index)))
-                    index += 1
+                images = frames.read(start, min(start + _BLOCK, count))
+                part = readings[start : start + len(images)]
+                found = reduction.map_block(Block(images, index, part))
+                yield from zip(found, part, strict=True)
+                index += len(images)
 
 
-def _write_h5(output: Path, profiles: Iterator[Profile], reduction: Reduction) -> None:
-    with replacing_result_file(output, reduction) as file:
-        for index, profile in enumerate(profiles):
-            file.append([ResultRow(profile, index, index + 1, epoch=profile.recipe_digest)])
+def _merged(
+    files: Sequence[ImageFile], recipes: Sequence[Recipe], monitors: Monitors, engine: str
+) -> tuple[MultiGeometry, int, Iterator[Reduced]]:
+    """A frame of each geometry to one curve: of each file, or of the one file."""
+    found = [file.frames() for file in files]
+    counts = [count for _, count in found]
+    one_file = len(files) == 1 and counts[0] == len(recipes)
+    if not one_file and (len(files) != len(recipes) or len(set(counts)) > 1):
+        raise RecipeError(
+            f"{len(recipes)} --poni to merge need as many files with equal numbers of frames, or "
+            f"one file with as many frames: got {len(files)} files with {counts} frames"
+        )
+    shapes = [shape for shape, _ in found] * (len(recipes) if one_file else 1)
+    known = [_of_shape(recipe, shape) for recipe, shape in zip(recipes, shapes, strict=True)]
+    merged = MultiGeometry(known, engine)
+    monitors.check(files, counts)
+    if one_file:
+        return merged, 1, _positions(files[0], merged, monitors)
+    return merged, counts[0], _side_by_side(files, merged, monitors)
 
 
-def _write_xy_files(output: Path, profiles: Iterator[Profile], recipe: Recipe, total: int) -> None:
+def _of_shape(recipe: Recipe, shape: tuple[int, int]) -> Recipe:
+    if recipe.shape not in (None, shape):
+        raise FrameError(f"an image has shape {shape}, its --poni and arrays have {recipe.shape}")
+    return recipe.with_shape(shape)
+
+
+def _positions(file: ImageFile, merged: MultiGeometry, monitors: Monitors) -> Iterator[Reduced]:
+    """The one curve of a file whose frames are the positions."""
+    readings = monitors.read(file, 0, len(merged.recipes))
+    with file.open() as frames:
+        images = (frames.read(index, index + 1)[0] for index in range(frames.frame_count()))
+        pairs = enumerate(zip(images, readings, strict=True))
+        yield merged.map([Frame(image, k, reading) for k, (image, reading) in pairs]), readings[0]
+
+
+def _side_by_side(
+    files: Sequence[ImageFile], merged: MultiGeometry, monitors: Monitors
+) -> Iterator[Reduced]:
+    """A curve of the first frame of each file, one of the second, ..."""
+    sources = [file.open() for file in files]
+    try:
+        count = sources[0].frame_count()
+        readings = [monitors.read(file, k * count, count) for k, file in enumerate(files)]
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            blocks = [
+                Block(source.read(start, stop), start, part[start:stop])
+                for source, part in zip(sources, readings, strict=True)
+            ]
+            yield from zip(merged.map_block(blocks), readings[0][start:stop], strict=True)
+    finally:
+        for source in sources:
+            source.close()
+
+
+def _row(maker: Maker, number: int, found: Reduced) -> ResultRow:
+    sums, monitor = found
+    profile = maker.finish(sums)
+    return ResultRow(
+        profile,
+        number,
+        number + 1,
+        monitor=monitor,
+        epoch=profile.recipe_digest,
+        rejected=sums.rejected,
+    )
+
+
+def _provenance(maker: Maker) -> tuple[str, str]:
+    """Digest and engine."""
+    if isinstance(maker, Reduction):
+        return maker.recipe.digest, maker.engine
+    return maker.digest, maker.reduction.engine
+
+
+def _write_h5(output: Path, rows: Iterator[ResultRow], maker: Maker) -> None:
+    with replacing_result_file(output, maker) as file:
+        for row in rows:
+            file.append([row])
+
+
+def _write_xy_files(output: Path, rows: Iterator[ResultRow], maker: Maker, total: int) -> None:
     digits = len(str(total - 1))
-    for index, profile in enumerate(profiles):
-        number = f"_{index:0{digits}}" if total > 1 else ""
-        write_xy(output.with_stem(output.stem + number), profile, recipe)
+    recipe = maker.recipe if isinstance(maker, Reduction) else maker
+    for row in rows:
+        number = f"_{row.frame_index:0{digits}}" if total > 1 else ""
+        write_xy(output.with_stem(output.stem + number), row.profile, recipe)
 
 
 command = Command("integrate", "Integrate images to curves or cakes.", add_arguments, run)

@@ -6,12 +6,13 @@ import numpy as np
 
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replacement
+from ringline.processing.multi_geometry import MultiGeometry
 from ringline.processing.recipe import Recipe
 from ringline.processing.sums import Profile
 from ringline.processing.units import unit_named
 
 
-def write_xy(path: Path, profile: Profile, recipe: Recipe) -> None:
+def write_xy(path: Path, profile: Profile, recipe: Recipe | MultiGeometry) -> None:
     """Write axis, intensity and, with an error model, sigma. Replaces a former file at once.
 
     Numbers carry 17 digits, so that reading them gives back the same bits.
