@@ -116,20 +116,23 @@ class Limits:
     hole_high: float = -np.inf
 
     def of_dtype(self, dtype: np.dtype[Any]) -> tuple[Any, Any, Any, Any] | None:
-        """The four bounds as kernels compare them; None if all values of the dtype count."""
-        if dtype.kind == "f":
-            largest = float(np.finfo(dtype).max)
-            low, high = max(self.low, -largest), min(self.high, largest)
-            return np.float64(low), np.float64(high), self.hole_low, self.hole_high
-        info = np.iinfo(dtype)
-        low, high = _whole_numbers(self.low, self.high, info)
-        hole_low, hole_high = _whole_numbers(self.hole_low, self.hole_high, info)
-        # A hole at one end only moves that end: kernels are faster without holes.
-        if low < hole_low <= high <= hole_high:
-            high, hole_low, hole_high = hole_low - 1, info.max, info.min
-        elif hole_low <= low <= hole_high < high:
-            low, hole_low, hole_high = hole_high + 1, info.max, info.min
-        if (low, high) == (info.min, info.max) and hole_low > hole_high:
+        """The four bounds as kernels compare them; None if all values of the dtype count.
+
+        They are values of the dtype; NaN and the infinities never count.
+        """
+        low, high = _values(self.low, self.high, dtype)
+        hole_low, hole_high = _values(self.hole_low, self.hole_high, dtype)
+        no_hole = _values(1.0, 0.0, dtype)
+        if dtype.kind != "f":
+            # A hole at one end only moves that end: kernels are faster without holes.
+            if low < hole_low <= high <= hole_high:
+                high, hole_low, hole_high = hole_low - 1, *no_hole
+            elif hole_low <= low <= hole_high < high:
+                low, hole_low, hole_high = hole_high + 1, *no_hole
+        if hole_low > high or hole_high < low:
+            hole_low, hole_high = no_hole
+        everything = dtype.kind != "f" and (low, high) == _values(-np.inf, np.inf, dtype)
+        if everything and hole_low > hole_high:
             return None
         kind = dtype.type
         return kind(low), kind(high), kind(hole_low), kind(hole_high)
@@ -165,8 +168,19 @@ def kernel_input(image: ImageArray) -> ImageArray:
     return np.ascontiguousarray(image, dtype=dtype.newbyteorder("="))
 
 
-def _whole_numbers(low: float, high: float, info: np.iinfo[Any]) -> tuple[int, int]:
-    """The integers of an interval that a dtype holds; (max, min) if there are none."""
-    least = info.min if low < info.min else math.ceil(min(low, 1e20))
-    most = info.max if high > info.max else math.floor(max(high, -1e20))
-    return (least, most) if max(least, info.min) <= min(most, info.max) else (info.max, info.min)
+def _values(low: float, high: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The least and the largest finite value of a dtype in an interval; (max, min) if none."""
+    if dtype.kind == "f":
+        limits = np.finfo(dtype)
+        least, most = float(limits.min), float(limits.max)
+        first, last = dtype.type(max(low, least)), dtype.type(min(high, most))
+        if float(first) < low:
+            first = np.nextafter(first, dtype.type(np.inf))
+        if float(last) > high:
+            last = np.nextafter(last, dtype.type(-np.inf))
+    else:
+        info = np.iinfo(dtype)
+        least, most = info.min, info.max
+        first = least if low < least else math.ceil(min(low, 1e20))
+        last = most if high > most else math.floor(max(high, -1e20))
+    return (first, last) if first <= last and first <= most and last >= least else (most, least)

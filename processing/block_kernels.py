@@ -17,7 +17,7 @@ total:
     Zeros, to which the sums are added, shape (planes, bins + 1, 16): uint64, and in the second
     plane how many values are not 0; with shares float64, signal and variance.
 simple:
-    None; anything else if only the first two limits matter and values are integers.
+    None; anything else if only the first two limits matter.
 out:
     The first bin of pixels that have none, and how many values do not count in each frame, to
     be added to, shape (16,).

@@ -36,10 +36,9 @@ def block_sums(
         Also the variance.
     """
     found: list[BinSums] = []
-    # Sums of sixteen frames of a cake do not fit the cache; whole signed values and floats
-    # have no vectors here.
     bounds = (limits or Limits()).of_dtype(block.dtype)
-    together = table.bins <= MANY_BINS and (table.width or block.dtype.kind == "u")
+    # Sums of sixteen frames of a cake do not fit the cache.
+    together = table.bins <= MANY_BINS
     while together and len(block) - len(found) > FEW:
         frames = range(len(found), min(len(found) + LANES, len(block)))
         found += _sums_together(_Job(table, block, bounds, frames, poisson))
@@ -71,9 +70,7 @@ class _Job:
     @property
     def simple(self) -> bool | None:
         """True if only the first two bounds matter."""
-        if self.bounds is None or self.block.dtype.kind == "f":
-            return None
-        return True if self.bounds[2] > self.bounds[3] else None
+        return True if self.bounds and self.bounds[2] > self.bounds[3] else None
 
 
 def _sums_together(job: _Job) -> list[BinSums]:

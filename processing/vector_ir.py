@@ -160,31 +160,38 @@ def _add_split(context, builder, pixels, dtype, target):
 
 @intrinsic
 def block_inside(_typing, block, rows, pixel, low, high):
-    """One bit for each of 16 pixels: low <= value <= high in all of 16 frames; integers only.
+    """One bit for each of 16 pixels: low <= value <= high in all of 16 frames.
 
-    Largest and smallest of all frames first: half the work of comparing each.
+    The bounds have the dtype of the values.
     """
-    sign = {True: "s", False: "u"}[block.dtype.signed]
 
     def generate(context, builder, signature, arguments):
         block_, rows_, at = zip(signature.args[:3], arguments[:3], strict=True)
-        compare = builder.icmp_signed if sign == "s" else builder.icmp_unsigned
-        least = most = None
-        for lane in range(LANES):
-            values = _row_of(context, builder, (block_, rows_, at[1]), lane, LANES, 0)
-            if least is None:
-                least = most = values
-            least = builder.select(compare("<", values, least), values, least)
-            most = builder.select(compare(">", values, most), values, most)
-        inside = builder.and_(
-            compare(">=", least, broadcast(builder, arguments[3], LANES)),
-            compare("<=", most, broadcast(builder, arguments[4], LANES)),
-        )
+        arrays = (block_, rows_, at[1])
+        rows_of = [_row_of(context, builder, arrays, lane, LANES, 0) for lane in range(LANES)]
+        bounds = [broadcast(builder, bound, LANES) for bound in arguments[3:]]
+        inside = _inside(builder, rows_of, bounds, block.dtype)
         return builder.bitcast(inside, ir.IntType(LANES))
 
     if low != block.dtype or high != block.dtype:
         return None
     return types.uint16(block, rows, pixel, low, high), generate
+
+
+def _inside(builder, rows, bounds, dtype):
+    low, high = bounds
+    if isinstance(dtype, types.Float):  # one by one: the largest would not show a NaN
+        inside = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [1] * LANES)
+        for values in rows:
+            inside = builder.and_(inside, builder.fcmp_ordered(">=", values, low))
+            inside = builder.and_(inside, builder.fcmp_ordered("<=", values, high))
+        return inside
+    compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
+    least = most = rows[0]
+    for values in rows[1:]:
+        least = builder.select(compare("<", values, least), values, least)
+        most = builder.select(compare(">", values, most), values, most)
+    return builder.and_(compare(">=", least, low), compare("<=", most, high))
 
 
 def _turned(context, builder, block, rows, pixel):

@@ -207,6 +207,26 @@ def test_other_dtypes_are_converted_once(given: str, kernel: str) -> None:
     np.testing.assert_array_equal(raw, image)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "f4", "f8"])
+@given(bounds=st.lists(st.floats(-70_000, 70_000, width=32), min_size=4, max_size=4))
+def test_limits_mean_the_same_for_every_dtype(dtype: str, bounds: list[float]) -> None:
+    low, high, hole_low, hole_high = (bound + 0.1 * (k % 2) for k, bound in enumerate(bounds))
+    limits = Limits(low=low, high=high, hole_low=hole_low, hole_high=hole_high)
+    kind = np.dtype(dtype)
+    near = np.array([bound + step for bound in bounds for step in (-1, -0.5, 0, 0.1, 0.5, 1)])
+    ends = (0.0, 255.0) if kind == np.uint8 else (-32_768.0, 32_767.0)
+    values = np.clip(near, max(ends[0], 0) if kind.kind == "u" else ends[0], ends[1]).astype(kind)
+    found = limits.of_dtype(kind)
+    exact = values.astype(float)
+    expected = (exact >= low) & (exact <= high) & ~((exact >= hole_low) & (exact <= hole_high))
+    if found is None:
+        assert expected.all()
+        return
+    counts = (values >= found[0]) & (values <= found[1])
+    counts &= ~((values >= found[2]) & (values <= found[3]))
+    np.testing.assert_array_equal(counts, expected)
+
+
 def test_native_contiguous_pixels_are_not_copied() -> None:
     image = np.zeros((3, 4), np.uint16)
     assert np.shares_memory(kernel_input(image), image)
