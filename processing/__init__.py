@@ -39,6 +39,7 @@ from ringline.processing.reduction import ENGINES, Reduction, reduction_for
 from ringline.processing.result_file import ResultFile, ResultRow
 from ringline.processing.result_layout import ResultColumn
 from ringline.processing.sensor import Sensor, attenuation
+from ringline.processing.separation import Separation, separate
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.units import UNITS, unit_named
 from ringline.processing.xy import write_xy
@@ -78,6 +79,7 @@ __all__ = [
     "ResultFile",
     "ResultRow",
     "Sensor",
+    "Separation",
     "SigmaClip",
     "Sums",
     "attenuation",
@@ -98,6 +100,7 @@ __all__ = [
     "recipe_from_json",
     "recipe_from_mapping",
     "reduction_for",
+    "separate",
     "subtract_dark",
     "unit_named",
     "write_poni",

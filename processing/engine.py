@@ -78,6 +78,14 @@ class Engine:
             for k, sums in enumerate(found)
         ]
 
+    def spots(self, block: Block) -> npt.NDArray[np.uint32]:
+        """Flat numbers of the pixels of a block's first frame that clipping finds too bright."""
+        outliers = self._recipe.outliers
+        if outliers is None:
+            return np.empty(0, np.uint32)
+        raw = kernel_input(self._checked(block)[0]).ravel()
+        return self.table.rings.sums(raw, self._limits, outliers).spots
+
     def _checked(self, block: Block) -> ImageArray:
         images, index = block.images, block.first
         if images.ndim != 3 or images.shape[1:] != self.table.shape:

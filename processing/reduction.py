@@ -5,6 +5,7 @@ from functools import lru_cache
 from threading import Lock
 
 import numpy as np
+import numpy.typing as npt
 
 from ringline.processing.binning import output_shape
 from ringline.processing.checks import require_choice
@@ -13,6 +14,7 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame
 from ringline.processing.numba_engine import NumbaKernels
 from ringline.processing.numpy_engine import NumpyKernels
+from ringline.processing.projection import project
 from ringline.processing.recipe import Recipe
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.table import Table
@@ -24,6 +26,9 @@ ENGINES: dict[str, Callable[[Table], Kernels]] = {
     "numba": NumbaKernels,
 }
 
+AUTO_REASON = "compiled for the CPU: the fastest from the first frame on"
+"""Why ``auto`` takes numba: docs/decisions/0006-engines.md has the figures."""
+
 
 class Reduction:
     """A compiled recipe. Thread-safe; holds no frame; never pickled: send the recipe.
@@ -31,9 +36,11 @@ class Reduction:
     A recipe whose detector has no shape is compiled for that of the first frame it meets.
     """
 
-    def __init__(self, recipe: Recipe, engine: str) -> None:
+    def __init__(self, recipe: Recipe, engine: str, reason: str = "asked for") -> None:
         self.recipe = recipe
         self.engine = engine
+        self.engine_reason = reason
+        """Why it is this engine."""
         self._unit = unit_named(recipe.binning.unit)
         self._lock = Lock()
         self._compiled: Engine | None = None
@@ -127,6 +134,28 @@ class Reduction:
         """The profile of each image of a block, shape (frames, slow, fast)."""
         return [self.finish(sums) for sums in self.map_block(Block(np.asarray(images)))]
 
+    def image_of(self, profile: Profile, monitor: float | None = None) -> FloatArray:
+        """The counts that a profile of this recipe means at each pixel, shape (slow, fast).
+
+        Interpolated linearly between the bins' centers, times norm, plus dark; NaN where a
+        pixel does not count.
+
+        Parameters
+        ----------
+        profile:
+            Made by this reduction.
+        monitor:
+            Reading of the monitor that the image is for, where the recipe normalizes to one;
+            None: that of the recipe.
+        """
+        reference = self.recipe.corrections.monitor
+        part = 1.0 if monitor is None or reference is None else monitor / reference
+        return project(self._bound().table, profile.intensity, part)
+
+    def spots(self, frame: Frame) -> npt.NDArray[np.uint32]:
+        """Flat numbers, ascending, of the pixels that sigma clipping finds too bright."""
+        return self._bound().spots(Block(frame.image[np.newaxis], frame.index, [frame.monitor]))
+
     def _bound(self) -> Engine:
         if self._compiled is None:
             raise RecipeError(
@@ -143,7 +172,8 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
     recipe:
         What to do.
     engine:
-        ``numpy``, or ``auto``: the fastest there is for this recipe.
+        ``numpy``, ``numba`` or ``opencl``; or ``auto``, which says in ``engine_reason`` why it
+        chose which.
 
     Raises
     ------
@@ -151,7 +181,9 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
         The engine is unknown or absent, or the recipe leaves nothing to bin.
     """
     require_choice("engine", engine, ["auto", *ENGINES])
-    return Reduction(recipe, "numba" if engine == "auto" else engine)
+    if engine == "auto":
+        return Reduction(recipe, "numba", AUTO_REASON)
+    return Reduction(recipe, engine)
 
 
 @lru_cache(maxsize=8)
