@@ -17,7 +17,8 @@ Range = tuple[float, float]
 Edges = tuple[float, ...]
 
 _DEGREES = unit_named("chi_deg")
-_ROUNDING = 1.0 + 1e-12
+# The edges that a compiled recipe has: its upper one is a float32 step above the range.
+_ROUNDING = 1.0 + 2.0**-22
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Radial:
         _set_ranges(self, unit)
         _check_edges(self, "edges", "radial_range")
         if unit.periodic:
+            if self.azimuth_range is not None:
+                raise RecipeError(
+                    f"azimuth_range: the axis {self.unit!r} is the azimuth itself: give its range "
+                    "as radial_range"
+                )
             _check_circle("edges", self.edges, unit)
             _check_circle("radial_range", self.radial_range, unit)
 
