@@ -110,10 +110,14 @@ class Engine:
 
     def _finished(self, index: int, raw: ImageArray, found: BinSums, monitor: float) -> Sums:
         static = self._static(found.exceptions)
-        signal = found.signal - static.dark
-        variance = static.variance.copy()
-        if found.variance is not None:
-            variance += found.variance
+        signal, variance = found.signal, found.variance
+        # Zeros need not be taken off or added: a cake has many bins.
+        if self.table.dark is not None:
+            signal = signal - static.dark
+        if variance is None:
+            variance = static.variance
+        elif self.table.variance is not None:
+            variance = variance + static.variance
         if self._recipe.error_model == "azimuthal":
             with np.errstate(divide="ignore", invalid="ignore"):
                 mean = np.where(static.norm > 0, signal / static.norm, 0.0)
@@ -135,8 +139,8 @@ class Engine:
         return Sums(
             signal,
             variance,
-            norm * monitor,
-            norm_sq * monitor**2,
+            norm if monitor == 1 else norm * monitor,
+            norm_sq if monitor == 1 else norm_sq * monitor**2,
             count,
             frames=1,
             rejected=rejected,

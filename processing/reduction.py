@@ -14,12 +14,14 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame
 from ringline.processing.numba_engine import NumbaKernels
 from ringline.processing.numpy_engine import NumpyKernels
+from ringline.processing.profile_kernels import add_profile
 from ringline.processing.projection import project
 from ringline.processing.recipe import Recipe
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.table import Table
 from ringline.processing.types import FloatArray, ImageArray
 from ringline.processing.units import unit_named
+from ringline.processing.worker_threads import in_parallel
 
 ENGINES: dict[str, Callable[[Table], Kernels]] = {
     "numpy": NumpyKernels,
@@ -108,11 +110,8 @@ class Reduction:
 
         signal / norm, sqrt(variance) / norm and sqrt(variance / norm_sq), as in pyFAI.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            intensity = np.where(sums.count > 0, sums.signal / sums.norm, np.nan)
-            error = np.where(sums.count > 0, np.sqrt(sums.variance), np.nan)
-            sigma, std = error / sums.norm, error / np.sqrt(sums.norm_sq)
         without = self.recipe.error_model == "none"
+        intensity, sigma, std = _profile_arrays(sums, errors=not without)
         return Profile(
             axis=self.axis,
             unit=self._unit.name,
@@ -184,6 +183,28 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
     if engine == "auto":
         return Reduction(recipe, "numba", AUTO_REASON)
     return Reduction(recipe, engine)
+
+
+_BINS_PART = 1 << 16
+
+
+def _profile_arrays(sums: Sums, *, errors: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+    arrays = (sums.signal, sums.variance, sums.norm, sums.norm_sq, sums.count)
+    flat = tuple(np.ascontiguousarray(array).ravel() for array in arrays)
+    bins = flat[0].size
+    found = [np.empty(bins), np.empty(bins if errors else 0), np.empty(bins if errors else 0)]
+
+    def part(number: int) -> None:
+        start = number * _BINS_PART
+        add_profile(flat, (start, min(start + _BINS_PART, bins)), *found)
+
+    in_parallel(part, -(-bins // _BINS_PART))
+    shape = sums.signal.shape
+    return (
+        found[0].reshape(shape),
+        found[1].reshape(shape if errors else (0,)),
+        found[2].reshape(shape if errors else (0,)),
+    )
 
 
 @lru_cache(maxsize=8)

@@ -116,6 +116,7 @@ class Table:
         total = np.sum(sums, axis=0)
         extra = (shares.extra_pixel, shares.extra_bin, shares.extra_coefficient)
         add_extras(*extra, values, total)
+        total.setflags(write=False)  # the sums of frames share them
         return StaticSums(*total[:, : self.bins])
 
     @cached_property

@@ -1,0 +1,23 @@
+"""Compiled last step: from sums to a profile, one pass over the bins."""
+
+import math
+
+from ringline.processing.cell_kernels import jit
+
+
+@jit
+def add_profile(sums, span, intensity, sigma, std):
+    """Mean, standard error and standard deviation of the bins span[0] .. span[1] - 1.
+
+    Parameters
+    ----------
+    sums:
+        signal, variance, norm, norm_sq, count = sums
+    for i in range(span[0], span[1]):
+        mean = signal[i] / norm[i]
+        intensity[i] = mean if count[i] > 0.0 else math.nan
+    if sigma.size:
+        for i in range(span[0], span[1]):
+            error = math.sqrt(variance[i] if count[i] > 0.0 else math.nan)
+            sigma[i] = error / norm[i]
+            std[i] = error / math.sqrt(norm_sq[i])
