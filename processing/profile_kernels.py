@@ -12,7 +12,11 @@ def add_profile(sums, span, intensity, sigma, std):
     Parameters
     ----------
     sums:
-        signal, variance, norm, norm_sq, count = sums
+        signal, variance, norm, norm_sq and count, each of shape (bins,).
+    intensity, sigma, std:
+        Written to, shape (bins,); the last two (0,) where they are not wanted.
+    """
+    signal, variance, norm, norm_sq, count = sums
     for i in range(span[0], span[1]):
         mean = signal[i] / norm[i]
         intensity[i] = mean if count[i] > 0.0 else math.nan
