@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ringline.processing.robust_kernels import (
-    CANCELLED,
+from ringline.processing.ring_kernels import (
     COUNT,
     INVALID,
     NORM,
@@ -32,6 +31,7 @@ from ringline.processing.robust_kernels import (
     load,
     room_for,
 )
+from ringline.processing.robust_kernels import CANCELLED
 from ringline.processing.types import FloatArray, ImageArray, IntArray
 
 SLACK = 1e-12
@@ -53,7 +53,7 @@ class Ring(NamedTuple):
 
     x: FloatArray
     weight: FloatArray
-    share: FloatArray
+    share: npt.NDArray[np.float32]
     """Size 0: all are 1."""
     variance: FloatArray
     """Share squared x own variance; size 0 if not asked for."""
@@ -176,7 +176,9 @@ def reached_in_order(x: FloatArray, weight: FloatArray, target: float) -> float:
 
 
 @compiled_sum
-def total(values: FloatArray, x: FloatArray, low: float, high: float) -> float:
+def total(
+    values: FloatArray | npt.NDArray[np.float32], x: FloatArray, low: float, high: float
+) -> float:
     """Sum of the values of the entries with low <= x <= high."""
     result = 0.0
     for i in range(values.size):

@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ringline.processing import quantile_kernels, robust_kernels
+from ringline.processing import quantile_kernels, ring_kernels, robust_kernels
 from ringline.processing.bin_table import Limits
 from ringline.processing.errors import RecipeError
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
-from ringline.processing.robust_kernels import Bounds, Entries, Errors
+from ringline.processing.ring_kernels import Bounds, Entries, Errors
 from ringline.processing.types import FloatArray, ImageArray, IntArray
 from ringline.processing.worker_threads import in_parallel
 
@@ -151,13 +151,13 @@ class RobustRings:
 
         run(part, len(self._parts))
         return RingSums(
-            signal=sums[:, robust_kernels.SIGNAL].copy(),
-            variance=sums[:, robust_kernels.VARIANCE].copy(),
-            norm=sums[:, robust_kernels.NORM].copy(),
-            norm_sq=sums[:, robust_kernels.NORM_SQ].copy(),
-            count=sums[:, robust_kernels.COUNT].copy(),
-            rejected=numbers[:, robust_kernels.REJECTED].copy(),
-            invalid=numbers[:, robust_kernels.INVALID].copy(),
+            signal=sums[:, ring_kernels.SIGNAL].copy(),
+            variance=sums[:, ring_kernels.VARIANCE].copy(),
+            norm=sums[:, ring_kernels.NORM].copy(),
+            norm_sq=sums[:, ring_kernels.NORM_SQ].copy(),
+            count=sums[:, ring_kernels.COUNT].copy(),
+            rejected=numbers[:, ring_kernels.REJECTED].copy(),
+            invalid=numbers[:, ring_kernels.INVALID].copy(),
             spots=np.unique(np.concatenate([np.empty(0, np.uint32), *spots])),
         )
 

@@ -1,8 +1,4 @@
-"""Compiled loops over rings: gathering one, its moments, and its sums by sigma clipping.
-
-Every entry of a ring has a share c, a signal s = c (raw - dark), a weight w = c norm > 0 and an
-intensity x = s / w. One thread handles a ring, in the order of its entries, so that the sums
-have the same bits on any number of threads.
+"""Compiled loops over rings: moments of a ring, and its sums by sigma clipping.
 
 Loops compare s with low w rather than x with low: no division, and all of it in vector lanes.
 
@@ -10,81 +6,38 @@ The formulas are pyFAI's (``CSR_common.pxi`` and ``CSR_engine.py``, 2026.9), in 
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ringline.processing.ring_kernels import (
+    COUNT,
+    INVALID,
+    NORM,
+    NORM_SQ,
+    REJECTED,
+    SIGNAL,
+    VARIANCE,
+    Bounds,
+    Entries,
+    Errors,
+    Valid,
+    compiled,
+    compiled_sum,
+    load,
+    room_for,
+)
 from ringline.processing.types import FloatArray, ImageArray, IntArray
-
-SIGNAL, VARIANCE, NORM, NORM_SQ, COUNT = range(5)
-"""Columns of the sums of rings."""
-REJECTED, INVALID = range(2)
-"""Columns of the numbers of entries of rings."""
 
 ROUNDING = 1e-13
 """Relative distance from the mean that is rounding, not deviation."""
-CANCELLED = 1e4
+CANCELLED = 1e3
 """Squared shift over variance from which moments are taken again, about the mean itself."""
+BLOCK = 64
+"""So many entries are looked at together."""
 HUGE = float(np.finfo(np.float64).max)
 """No bound; unlike infinity, no NaN times 0."""
-
-Function = TypeVar("Function", bound=Callable[..., object])
-
-
-def compiled(function: Function) -> Function:
-    """A function that numba compiles."""
-    return cast("Function", njit(nogil=True, cache=True, error_model="numpy")(function))
-
-
-def compiled_sum(function: Function) -> Function:
-    """A function that numba compiles, with sums taken in vector lanes.
-
-    That is an order of its own, but always the same one.
-    """
-    order_free = {"reassoc", "contract", "nsz", "nnan"}
-    compile_ = njit(nogil=True, cache=True, error_model="numpy", fastmath=order_free)
-    return cast("Function", compile_(function))
-
-
-class Entries(NamedTuple):
-    """A ring-sorted table for the loops; arrays of size 0 stand for what there is none of."""
-
-    start: IntArray
-    """Where each ring begins, and the end, shape (rings + 1,)."""
-    pixel: npt.NDArray[np.uint32]
-    """Shape (entries,), as all below."""
-    share: npt.NDArray[np.float32]
-    """Size 0: all are 1."""
-    weight: FloatArray
-    """Share x norm, > 0."""
-    dark: FloatArray
-    variance: FloatArray
-    """Variance that does not depend on the frame."""
-
-
-class Bounds(NamedTuple):
-    """Raw values count within low .. high, but not within hole_low .. hole_high."""
-
-    low: float
-    high: float
-    hole_low: float
-    hole_high: float
-
-
-class Errors(NamedTuple):
-    """Where variances come from."""
-
-    counts: bool
-    """An entry's own variance begins with max(raw, 1)."""
-    own: bool
-    """Entries' own variances are added up ..."""
-    clip_own: bool
-    """... and also tell outliers; otherwise the scatter around the mean does."""
-    scatter: bool
-    """The sum of variances is that scatter."""
 
 
 class Clip(NamedTuple):
@@ -95,36 +48,18 @@ class Clip(NamedTuple):
     iterations: int
 
 
-class Room(NamedTuple):
-    """Room for one ring, its valid entries first, each of shape (longest ring,)."""
+class Interval(NamedTuple):
+    """What is kept of a ring: low <= x <= high."""
 
-    signal: FloatArray
-    weight: FloatArray
-    share: FloatArray
-    """Size 0: all are 1."""
-    variance: FloatArray
-    """Share squared x own variance; size 0 if not asked for."""
-    pixel: npt.NDArray[np.uint32]
-    valid: npt.NDArray[np.bool_]
-
-
-class Valid(NamedTuple):
-    """The valid entries of one ring, each of shape (n,)."""
-
-    signal: FloatArray
-    weight: FloatArray
-    share: FloatArray
-    """Size 0: all are 1."""
-    variance: FloatArray
-    """Share squared x own variance; size 0 if not asked for."""
-    pixel: npt.NDArray[np.uint32]
-    """Flat pixel numbers."""
+    low: float
+    high: float
 
 
 class Moments(NamedTuple):
-    """Sums over the entries of an interval, with d = x - center."""
+    """Sums over some entries, with d = x - center."""
 
-    kept: int
+    kept: float
+    """How many they are."""
     norm: float
     norm_sq: float
     first: float
@@ -133,133 +68,37 @@ class Moments(NamedTuple):
     """Sum of w^2 d."""
     square: float
     """Sum of w^2 d^2."""
-
-
-class Spread(NamedTuple):
-    """The entries of an interval."""
-
-    kept: int
-    norm: float
-    norm_sq: float
-    mean: float
-    square: float
-    """Sum of w^2 (x - mean)^2."""
-
-
-@compiled
-def room_for(entries: Entries, rings: tuple[int, int], errors: Errors) -> Room:
-    """Room for any of the rings first .. last - 1."""
-    size = 1
-    for ring in range(*rings):
-        size = max(size, entries.start[ring + 1] - entries.start[ring])
-    return Room(
-        np.empty(size),
-        np.empty(size),
-        np.empty(size if entries.share.size else 0),
-        np.empty(size if errors.own else 0),
-        np.empty(size, np.uint32),
-        np.empty(size, np.bool_),
-    )
-
-
-@compiled
-def load(
-    entries: Entries, bounds: Bounds, errors: Errors, raw: ImageArray, ring: int, room: Room
-) -> Valid:
-    """Gather the valid entries of a ring."""
-    first, last = entries.start[ring], entries.start[ring + 1]
-    size = last - first
-    pixel = entries.pixel[first:last]
-    signal, valid = room.signal[:size], room.valid[:size]
-    for i in range(size):
-        signal[i] = raw[pixel[i]]
-    count = 0
-    for i in range(size):
-        value = signal[i]
-        hole = (bounds.hole_low <= value) & (value <= bounds.hole_high)
-        valid[i] = (bounds.low <= value) & (value <= bounds.high) & (not hole)
-        count += valid[i]
-    share = entries.share[first:last] if entries.share.size else entries.share
-    if errors.own:
-        own_variance(entries, errors.counts, first, signal, room.variance)
-    if entries.dark.size:
-        dark = entries.dark[first:last]
-        for i in range(size):
-            signal[i] -= dark[i]
-    for i in range(share.size):
-        room.share[i] = share[i]
-        signal[i] *= share[i]
-    weight = entries.weight[first:last]
-    if count < size:
-        compact(room, pixel, weight)
-        pixel, weight = room.pixel[:count], room.weight[:count]
-    return Valid(signal[:count], weight, room.share[:count], room.variance[:count], pixel)
-
-
-@compiled
-def own_variance(
-    entries: Entries, counts: bool, first: int, raw: FloatArray, variance: FloatArray
-) -> None:
-    """Share squared x (max(raw, 1) if counts + static variance) of the entries of a ring."""
-    for i in range(raw.size):
-        variance[i] = (raw[i] if raw[i] > 1.0 else 1.0) if counts else 0.0
-    if entries.variance.size:
-        static = entries.variance[first : first + raw.size]
-        for i in range(raw.size):
-            variance[i] += static[i]
-    if entries.share.size:
-        share = entries.share[first : first + raw.size]
-        for i in range(raw.size):
-            variance[i] *= np.float64(share[i]) * np.float64(share[i])
-
-
-@compiled
-def compact(room: Room, pixel: npt.NDArray[np.uint32], weight: FloatArray) -> None:
-    """Move the valid entries to the front, in their order."""
-    count = 0
-    for i in range(pixel.size):
-        if room.valid[i]:
-            room.signal[count] = room.signal[i]
-            room.weight[count] = weight[i]
-            room.pixel[count] = pixel[i]
-            if room.share.size:
-                room.share[count] = room.share[i]
-            if room.variance.size:
-                room.variance[count] = room.variance[i]
-            count += 1
+    shares: float
+    variance: float
+    """Sum of own variances."""
 
 
 @compiled_sum
 def moments(entries: Valid, low: float, high: float, center: float) -> Moments:
     """Sums over the entries with low <= x <= high."""
     signal, weight = entries.signal, entries.weight
-    kept = 0
+    count = 0
     norm = norm_sq = first = cross = square = 0.0
     for i in range(signal.size):
         inside = (low * weight[i] <= signal[i]) & (signal[i] <= high * weight[i])
         w = weight[i] if inside else 0.0
         wd = signal[i] - center * weight[i] if inside else 0.0
-        kept += inside
+        count += inside
         norm += w
         norm_sq += w * w
         first += wd
         cross += w * wd
         square += wd * wd
-    return Moments(kept, norm, norm_sq, first, cross, square)
+    kept = float(count)
+    shares = total(entries.share, entries, low, high) if entries.share.size else kept
+    variance = total(entries.variance, entries, low, high)
+    return Moments(kept, norm, norm_sq, first, cross, square, shares, variance)
 
 
 @compiled_sum
-def inside_count(entries: Valid, low: float, high: float) -> int:
-    """How many entries have low <= x <= high."""
-    signal, weight = entries.signal, entries.weight
-    count = 0
-    for i in range(signal.size):
-        count += (low * weight[i] <= signal[i]) & (signal[i] <= high * weight[i])
-    return count
-
-
-@compiled_sum
-def total(values: FloatArray, entries: Valid, low: float, high: float) -> float:
+def total(
+    values: FloatArray | npt.NDArray[np.float32], entries: Valid, low: float, high: float
+) -> float:
     """Sum of the values of the entries with low <= x <= high."""
     signal, weight = entries.signal, entries.weight
     result = 0.0
@@ -269,58 +108,136 @@ def total(values: FloatArray, entries: Valid, low: float, high: float) -> float:
     return result
 
 
+@compiled_sum
+def inside_block(signal: FloatArray, weight: FloatArray, low: float, high: float) -> float:
+    """How many of BLOCK entries have low <= x <= high."""
+    inside = 0.0
+    for i in range(BLOCK):
+        here = (low * weight[i] <= signal[i]) & (signal[i] <= high * weight[i])
+        inside += 1.0 if here else 0.0
+    return inside
+
+
 @compiled
-def shares(entries: Valid, kept: int, low: float, high: float) -> float:
-    """Sum of the shares of the entries with low <= x <= high, of which there are ``kept``."""
-    return total(entries.share, entries, low, high) if entries.share.size else float(kept)
+def remaining(
+    now: Moments, entries: Valid, interval: Interval, before: Interval, center: float
+) -> Moments:
+    """Moments without the entries that are in the interval before, but not in the new one.
+
+    These are few: blocks without any are passed over in vector lanes.
+    """
+    signal, weight, low, high = entries.signal, entries.weight, interval.low, interval.high
+    blocks = signal.size - signal.size % BLOCK
+    for begin in range(0, blocks, BLOCK):
+        end = begin + BLOCK
+        if inside_block(signal[begin:end], weight[begin:end], low, high) < BLOCK:
+            now = without(now, entries, (begin, end), (interval, before), center)
+    return without(now, entries, (blocks, signal.size), (interval, before), center)
+
+
+@compiled
+def without(
+    now: Moments,
+    entries: Valid,
+    some: tuple[int, int],
+    intervals: tuple[Interval, Interval],
+    center: float,
+) -> Moments:
+    """Moments without some entries first .. last - 1: those in the second interval only."""
+    kept, norm, norm_sq, first, cross, square, shares, variance = now
+    new, old = intervals
+    for i in range(some[0], some[1]):
+        s, w = entries.signal[i], entries.weight[i]
+        stays = (new.low * w <= s) & (s <= new.high * w)
+        if stays or s < old.low * w or s > old.high * w:
+            continue
+        wd = s - center * w
+        kept -= 1.0
+        norm -= w
+        norm_sq -= w * w
+        first -= wd
+        cross -= w * wd
+        square -= wd * wd
+        shares -= entries.share[i] if entries.share.size else 1.0
+        variance -= entries.variance[i] if entries.variance.size else 0.0
+    return Moments(kept, norm, norm_sq, first, cross, square, shares, variance)
 
 
 @compiled
 def about_mean(found: Moments) -> tuple[float, float]:
-    """Mean - center, and the sum of w^2 (x - mean)^2."""
-    shift = found.first / found.norm if found.norm != 0.0 else 0.0
-    return shift, found.square - 2.0 * shift * found.cross + shift * shift * found.norm_sq
+    """Mean - center, and the sum of w^2 (x - mean)^2.
 
-
-@compiled
-def spread(entries: Valid, low: float, high: float, center: float) -> Spread:
-    """Mean and scatter of the entries with low <= x <= high, which lie around center.
-
-    One pass about any center, by sum w^2 (d - shift)^2 = square - 2 shift cross + shift^2 norm_sq,
-    and a second one about the mean where that loses digits: as exact as two passes.
+    That is square - 2 shift cross + shift^2 norm_sq.
     """
-    found = moments(entries, low, high, center)
-    shift, square = about_mean(found)
-    if shift * shift * found.norm_sq > CANCELLED * square:
-        center += shift
-        found = moments(entries, low, high, center)
-        shift, square = about_mean(found)
-    return Spread(found.kept, found.norm, found.norm_sq, center + shift, max(square, 0.0))
+    shift = found.first / found.norm if found.norm != 0.0 else 0.0
+    square = found.square - 2.0 * shift * found.cross + shift * shift * found.norm_sq
+    return shift, max(square, 0.0)
 
 
 @compiled
-def clip_ring(entries: Valid, errors: Errors, clip: Clip) -> tuple[float, float, Spread]:
+def lossy(now: Moments, whole: Moments) -> bool:
+    """Whether differences have lost digits, of moments that were ``whole`` when last summed."""
+    shift, square = about_mean(now)
+    return (
+        shift * shift * now.norm_sq > CANCELLED * square
+        or whole.square > CANCELLED * now.square
+        or whole.variance > CANCELLED * now.variance
+        or whole.kept > 2.0 * now.kept
+    )
+
+
+@compiled
+def clip_ring(entries: Valid, errors: Errors, clip: Clip) -> tuple[Interval, float, Moments]:
     """Narrow the interval of what is kept until nothing more is outside.
 
     Discards |x - mean| > t std, with t = max(threshold, sqrt(2 ln(max(count, 3) / sqrt(2 pi)))),
     mean = sum s / sum w, and std^2 = sum w^2 (x - mean)^2 / sum w^2, or sum c^2 variance /
     sum w^2. What a ring keeps is an interval: that in which all iterations agree.
+
+    Moments are about a center close to the mean, and as exact as those of two passes: they are
+    summed again, about the mean, where a shift or what was taken away loses digits.
+
+    Returns
+    -------
+    :
+        The interval, the center and the moments of what is in it.
     """
-    low, high = -HUGE, HUGE
-    now = spread(entries, low, high, entries.signal[0] / entries.weight[0])
-    for _ in range(clip.iterations):
-        if now.kept == 0:
+    kept, center = Interval(-HUGE, HUGE), entries.signal[0] / entries.weight[0]
+    now = whole = moments(entries, kept.low, kept.high, center)
+    for iteration in range(clip.iterations + 1):
+        if lossy(now, whole):
+            center += about_mean(now)[0]
+            now = whole = moments(entries, kept.low, kept.high, center)
+        if now.kept == 0.0 or iteration == clip.iterations:
             break
-        square = total(entries.variance, entries, low, high) if errors.clip_own else now.square
-        count = max(shares(entries, now.kept, low, high), 3.0)
-        chauvenet = math.sqrt(2.0 * math.log(count / math.sqrt(2.0 * math.pi)))
-        limit = max(clip.threshold, chauvenet) * math.sqrt(square / now.norm_sq)
-        limit += ROUNDING * abs(now.mean)
-        low, high = max(low, now.mean - limit), min(high, now.mean + limit)
-        if inside_count(entries, low, high) == now.kept:
+        shift, square = about_mean(now)
+        mean, chauvenet = center + shift, max(now.shares, 3.0) / math.sqrt(2.0 * math.pi)
+        limit = max(clip.threshold, math.sqrt(2.0 * math.log(chauvenet)))
+        limit *= math.sqrt((now.variance if errors.clip_own else square) / now.norm_sq)
+        limit += ROUNDING * abs(mean)
+        narrowed = Interval(max(kept.low, mean - limit), min(kept.high, mean + limit))
+        before, now = now.kept, remaining(now, entries, narrowed, kept, center)
+        kept = narrowed
+        if now.kept == before:
             break
-        now = spread(entries, low, high, now.mean)
-    return low, high, now
+    return kept, center, now
+
+
+@compiled
+def find_spots(entries: Valid, high: float, spots: npt.NDArray[np.uint32], spot_count: int) -> int:
+    """Append the pixels of the entries with x > high; how many there are then."""
+    signal, weight = entries.signal, entries.weight
+    for begin in range(0, signal.size, BLOCK):
+        end = min(begin + BLOCK, signal.size)
+        if end - begin == BLOCK:
+            inside = inside_block(signal[begin:end], weight[begin:end], -HUGE, high)
+            if inside == BLOCK:
+                continue
+        for i in range(begin, end):
+            if signal[i] > high * weight[i]:
+                spots[spot_count] = entries.pixel[i]
+                spot_count += 1
+    return spot_count
 
 
 @compiled
@@ -359,19 +276,15 @@ def sigma_clip(
         numbers[ring, REJECTED] = 0
         if size == 0:
             continue
-        low, high, kept = clip_ring(valid, errors, clip)
-        sums[ring, SIGNAL] = kept.mean * kept.norm
+        interval, center, kept = clip_ring(valid, errors, clip)
+        shift, scatter = about_mean(kept)
+        sums[ring, SIGNAL] = (center + shift) * kept.norm
+        if errors.own or errors.scatter:
+            sums[ring, VARIANCE] = kept.variance if errors.own else scatter
         sums[ring, NORM] = kept.norm
         sums[ring, NORM_SQ] = kept.norm_sq
-        sums[ring, COUNT] = shares(valid, kept.kept, low, high)
-        if errors.own:
-            sums[ring, VARIANCE] = total(valid.variance, valid, low, high)
-        elif errors.scatter:
-            sums[ring, VARIANCE] = kept.square
-        numbers[ring, REJECTED] = size - kept.kept
-        if kept.kept < size:
-            for i in range(size):
-                if valid.signal[i] > high * valid.weight[i]:
-                    spots[spot_count] = valid.pixel[i]
-                    spot_count += 1
+        sums[ring, COUNT] = kept.shares
+        numbers[ring, REJECTED] = size - round(kept.kept)
+        if numbers[ring, REJECTED]:
+            spot_count = find_spots(valid, interval.high, spots, spot_count)
     return spots[:spot_count].copy()
