@@ -127,15 +127,9 @@ class RobustRings:
         """
         frame = raw.view()
         frame.flags.writeable = False  # the loops are compiled once, not also for writable ones
-        bounds = Bounds(
-            max(limits.low, -LARGEST),
-            min(limits.high, LARGEST),
-            float(limits.hole_low),
-            float(limits.hole_high),
-        )
         sums, numbers = np.empty((self._rings, 5)), np.empty((self._rings, 2), np.int64)
         spots = [np.empty(0, np.uint32)] * len(self._parts)
-        common = self._entries, bounds, self._errors
+        common = self._entries, _bounds(limits), self._errors
 
         def part(index: int) -> None:
             rings = self._parts[index]
@@ -160,6 +154,11 @@ class RobustRings:
             invalid=numbers[:, ring_kernels.INVALID].copy(),
             spots=np.unique(np.concatenate([np.empty(0, np.uint32), *spots])),
         )
+
+
+def _bounds(limits: Limits) -> Bounds:
+    low, high = max(limits.low, -LARGEST), min(limits.high, LARGEST)
+    return Bounds(float(low), float(high), float(limits.hole_low), float(limits.hole_high))
 
 
 def _entries(table: RingTable, pixels: PixelTerms, *, own_variance: bool) -> Entries:
