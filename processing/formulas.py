@@ -18,6 +18,10 @@ FUNCTIONS: Mapping[str, Callable[..., object]] = {
         "arcsinh", "arccosh", "arctanh", "floor", "ceil", "sign",
     )
 }  # fmt: skip
+ARGUMENTS: Mapping[str, int] = {"hypot": 2, "minimum": 2, "maximum": 2, "arctan2": 2, "where": 3}
+"""How many a function takes, where it is not one. One too many would be an array to write to."""
+LONGEST = 1000
+"""Characters of a formula."""
 CONSTANTS: Mapping[str, float] = {"pi": float(np.pi), "π": float(np.pi)}
 
 _ALLOWED = (
@@ -42,13 +46,20 @@ def compiled_formula(text: str, variables: tuple[str, ...]) -> CodeType:
     RecipeError:
         It is not a formula, or has a word that is not allowed: named.
     """
+    if len(text) > LONGEST:
+        raise RecipeError(f"formula of {len(text)} characters: must be at most {LONGEST}")
     try:
         tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError) as error:
-        raise RecipeError(f"formula {text!r} cannot be read: {error}") from error
-    for node in ast.walk(tree):
-        _check(node, text, variables)
-    return compile(tree, "<formula>", "eval")
+        for node in ast.walk(tree):
+            _check(node, text, variables)
+        code = compile(_FloatNumbers().visit(tree), "<formula>", "eval")
+        # Numbers alone may overflow or divide by zero: that does not depend on the positions.
+        formula_value(code, dict.fromkeys(variables, np.full(2, 0.5)))
+    except RecipeError:
+        raise
+    except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise RecipeError(f"formula {text!r} cannot be computed: {error}") from error
+    return code
 
 
 def formula_value(code: CodeType, values: Mapping[str, FloatArray | float]) -> FloatArray:
@@ -56,6 +67,8 @@ def formula_value(code: CodeType, values: Mapping[str, FloatArray | float]) -> F
     names = {**FUNCTIONS, **CONSTANTS, **values}
     with np.errstate(all="ignore"):
         result = eval(code, {"__builtins__": {}}, names)  # every word was checked
+    if np.iscomplexobj(result):
+        raise TypeError("its value is a complex number")
     shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
     return np.array(np.broadcast_to(np.asarray(result, dtype=np.float64), shape))
 
@@ -72,3 +85,12 @@ def _check(node: ast.AST, text: str, variables: tuple[str, ...]) -> None:
         function = node.func.id if isinstance(node.func, ast.Name) else "?"
         if function not in FUNCTIONS or node.keywords:
             raise RecipeError(f"formula {text!r}: {function!r} cannot be called")
+        if len(node.args) != (takes := ARGUMENTS.get(function, 1)):
+            raise RecipeError(f"formula {text!r}: {function!r} takes {takes}, got {len(node.args)}")
+
+
+class _FloatNumbers(ast.NodeTransformer):
+    """Whole numbers as floats: 9**9**9**9 overflows at once instead of being worked out."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.copy_location(ast.Constant(float(node.value)), node)  # type: ignore[arg-type]
