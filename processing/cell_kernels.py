@@ -19,7 +19,7 @@ SMALLEST = 0.5 * QUANTUM
 jit = njit(nogil=True, cache=True, error_model="numpy")
 # Called for each pixel, these allocate nothing: counting who holds their arrays, which numba
 # does atomically at every call, would take longer than their work.
-inner = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)  # type: ignore[call-overload]
+inner = njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 
 class AxisGrid(NamedTuple):

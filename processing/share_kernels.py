@@ -133,14 +133,12 @@ def _pixel_cells(grid, u_edges, v_edges, kind, center, size, polygon, bins, shar
         u = turned(u, grid.u.middle)
     if grid.v.periodic and grid.v.bounded:
         v = turned(v, grid.v.middle)
-    if kind == POINT:
-        return point_cells(grid, u_edges, v_edges, u, v, bins, shares)
     box = (u - half_u, u + half_u, v - half_v, v + half_v)
     return box_cells(grid, u_edges, v_edges, box, bins, shares)
 
 
 @inner
-def _quantize(shares, count, quantum):
+def _quantize(shares, count, quanta):
     """Count the shares in quanta, so that their sum is rounded as well as each of them."""
     total, counted, largest = 0.0, 0.0, 0
     for i in range(count):
@@ -148,9 +146,9 @@ def _quantize(shares, count, quantum):
         if shares[i] > shares[largest]:
             largest = i
     for i in range(count):
-        shares[i] = math.floor(shares[i] / quantum + 0.5)
+        shares[i] = math.floor(shares[i] * quanta + 0.5)
         counted += shares[i]
-    shares[largest] += math.floor(total / quantum + 0.5) - counted
+    shares[largest] += math.floor(total * quanta + 0.5) - counted
 
 
 @inner
@@ -206,8 +204,8 @@ def shares_beyond(grid, u_edges, v_edges, pixels, room, most):
         i, j = pixel // used.shape[1], pixel % used.shape[1]
         if not used[i, j]:
             continue
-        center = (center_u[i, j], center_v[i, j]) if kind in (POINT, BOX) else (0.0, 0.0)
-        size = 0 if kind == POINT else _load_polygon(corner_u, corner_v, lattice, i, j, polygon)
+        center = (center_u[i, j], center_v[i, j]) if kind == BOX else (0.0, 0.0)
+        size = _load_polygon(corner_u, corner_v, lattice, i, j, polygon)
         count = _pixel_cells(
             grid, u_edges, v_edges, kind, center, size, polygon, bins, shares, below, above
         )
@@ -235,42 +233,64 @@ def share_block(grid, u_edges, v_edges, pixels, target, room):
     first, coefficients, quantum = target
     width = coefficients.shape[1]
     trash = (u_edges.size - 1) * (v_edges.size - 1)
+    quanta = 1.0 / quantum
     # Shares in uint16 are counted in quanta.
     unit = QUANTUM if quantum == QUANTUM else 1.0
-    size, extras = 1024, 0
+    size, extras, pixel = 1024, 0, -1
     extra_pixel, extra_bin = np.empty(size, np.uint32), np.empty(size, np.uint32)
     extra_share = np.empty(size, np.float32)
-    for pixel in range(used.size):
-        i, j = pixel // used.shape[1], pixel % used.shape[1]
-        first[pixel] = trash
-        for k in range(width):
-            coefficients[pixel, k] = 0
-        if not used[i, j]:
-            continue
-        center = (center_u[i, j], center_v[i, j]) if kind in (POINT, BOX) else (0.0, 0.0)
-        corners = 0 if kind == POINT else _load_polygon(corner_u, corner_v, lattice, i, j, polygon)
-        count = _pixel_cells(
-            grid, u_edges, v_edges, kind, center, corners, polygon, bins, shares, below, above
-        )
-        if count == 0:
-            continue
-        _quantize(shares, count, quantum)
-        start = _run_start(bins, shares, count, width) if count > 1 else bins[0]
-        first[pixel] = start
-        if extras + count > size:
-            size = 2 * size + count
-            extra_pixel, extra_bin = _grown(extra_pixel, size), _grown(extra_bin, size)
-            extra_share = _grown(extra_share, size)
-        for k in range(count):
-            if shares[k] <= 0.0:
+    for i in range(used.shape[0]):
+        for j in range(used.shape[1]):
+            pixel += 1
+            first[pixel] = trash
+            for k in range(width):
+                coefficients[pixel, k] = 0
+            if not used[i, j]:
                 continue
-            if start <= bins[k] < start + width:
-                coefficients[pixel, bins[k] - start] = shares[k] * unit
-            else:
-                extra_pixel[extras], extra_bin[extras] = pixel, bins[k]
-                extra_share[extras] = shares[k] * quantum
-                extras += 1
+            center = (center_u[i, j], center_v[i, j]) if kind == BOX else (0.0, 0.0)
+            corners = _load_polygon(corner_u, corner_v, lattice, i, j, polygon)
+            count = _pixel_cells(
+                grid, u_edges, v_edges, kind, center, corners, polygon, bins, shares, below, above
+            )
+            if count == 0:
+                continue
+            _quantize(shares, count, quanta)
+            start = _run_start(bins, shares, count, width) if count > 1 else bins[0]
+            first[pixel] = start
+            if extras + count > size:
+                size = 2 * size + count
+                extra_pixel, extra_bin = _grown(extra_pixel, size), _grown(extra_bin, size)
+                extra_share = _grown(extra_share, size)
+            for k in range(count):
+                if start <= bins[k] < start + width:
+                    coefficients[pixel, bins[k] - start] = shares[k] * unit
+                elif shares[k] > 0.0:
+                    extra_pixel[extras], extra_bin[extras] = pixel, bins[k]
+                    extra_share[extras] = shares[k] * quantum
+                    extras += 1
     return extra_pixel[:extras].copy(), extra_bin[:extras].copy(), extra_share[:extras].copy()
+
+
+@jit
+def bin_points(grid, u_edges, v_edges, pixels, first):
+    """The one bin of each pixel of a block, where its center is."""
+    used, center_u, center_v = pixels.used, pixels.center_u, pixels.center_v
+    trash = (u_edges.size - 1) * (v_edges.size - 1)
+    bins, shares = np.empty(1, np.int64), np.empty(1)
+    pixel = -1
+    for i in range(used.shape[0]):
+        for j in range(used.shape[1]):
+            pixel += 1
+            first[pixel] = trash
+            u, v = center_u[i, j], center_v[i, j]
+            if not used[i, j] or not math.isfinite(u + v):
+                continue
+            if grid.u.periodic:
+                u = turned(u, grid.u.middle)
+            if grid.v.periodic and grid.v.bounded:
+                v = turned(v, grid.v.middle)
+            if point_cells(grid, u_edges, v_edges, u, v, bins, shares):
+                first[pixel] = bins[0]
 
 
 @jit

@@ -18,6 +18,7 @@ from ringline.processing.share_kernels import (
     Pixels,
     Room,
     Target,
+    bin_points,
     extent,
     share_block,
     shares_beyond,
@@ -139,6 +140,9 @@ class _Sharing:
             pixels = self._block(number, used, keep=False)
             begin, end = (at * self._fast for at in _bounds(self._rows[number]))
             target = Target(first[begin:end], coefficients[begin:end], unit)
+            if self._kind == POINT:
+                bin_points(grid, *edges, pixels, first[begin:end])
+                return
             room = _room_for(grid, pixels)
             pixel, where, part = share_block(grid, *edges, pixels, target, room)
             extras[number] = (pixel + np.uint32(begin), where, part)
