@@ -13,10 +13,12 @@ from ringline.processing.geometry import Geometry
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.poni import read_poni
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
+from ringline.processing.recipe_reading import read_recipe
 from ringline.processing.reduction import ENGINES
 from ringline.processing.units import AZIMUTHAL_UNITS, RADIAL_UNITS, UNITS
 
 _BINS = 1000
+_BESIDE_A_RECIPE = ("images", "output", "engine", "recipe", "monitor_data")
 _WHAT = {
     "mask": "left out where not 0",
     "dark": "subtracted",
@@ -30,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``ringline integrate``."""
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="image file; FILE::DATASET for HDF5")
-    add("--poni", required=True, action="append", metavar="FILE",
+    add("--poni", action="append", default=[], metavar="FILE",
         help="geometry; several times with --merge")  # fmt: skip
+    add("--recipe", metavar="FILE", help="a whole recipe (TOML) instead of all that make one")
     add("--merge", action="store_true",
         help="one curve of several geometries: as many --poni as image files, or as frames in "
         "the one file")  # fmt: skip
@@ -100,19 +103,40 @@ def _add_corrections(group: argparse._ArgumentGroup) -> None:
 
 
 def recipes_of(options: argparse.Namespace) -> list[Recipe]:
-    """One recipe for each ``--poni``.
+    """One recipe for each ``--poni``, or that of ``--recipe``.
 
     Raises
     ------
     RecipeError:
         Options that do not fit together, or a value out of its bounds.
     """
+    recipes = [_whole(options)] if options.recipe is not None else _made(options)
+    if recipes[0].corrections.monitor is not None and options.monitor_data is None:
+        raise RecipeError("--monitor needs the reading of each frame: give --monitor-data DATASET")
+    return recipes
+
+
+def _whole(options: argparse.Namespace) -> Recipe:
+    """The recipe of a file, which leaves nothing to other options."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    others = [
+        f"--{name.replace('_', '-')}"
+        for name, value in vars(parser.parse_args(["image", "-o", "output"])).items()
+        if name not in _BESIDE_A_RECIPE and getattr(options, name) != value
+    ]
+    if others:
+        raise RecipeError(f"--recipe says all about the curve: leave out {', '.join(others)}")
+    return read_recipe(options.recipe)
+
+
+def _made(options: argparse.Namespace) -> list[Recipe]:
+    if not options.poni:
+        raise RecipeError("the geometry is missing: give --poni FILE, or --recipe FILE")
     if options.merge != (len(options.poni) > 1):
         raise RecipeError(
             f"--merge needs several --poni, and these need it: got {len(options.poni)} --poni"
         )
-    if options.monitor is not None and options.monitor_data is None:
-        raise RecipeError("--monitor needs the reading of each frame: give --monitor-data DATASET")
     binning, outliers = _binning(options), _outliers(options)
     return [
         Recipe(

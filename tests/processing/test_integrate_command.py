@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fabio
@@ -26,6 +27,7 @@ from ringline.processing import (
     recipe_from_json,
     reduction_for,
     write_poni,
+    write_recipe,
 )
 from ringline.processing.command_line import main
 
@@ -202,6 +204,18 @@ def test_an_azimuthal_profile_as_text_names_its_axis(folder: Path) -> None:
     axis = np.loadtxt(folder / "o.xy", unpack=True)[0]
     recipe = Recipe(geometry=read_poni(folder / "g.poni"), binning=Azimuthal(36))
     np.testing.assert_array_equal(axis, reduction_for(recipe).axis)
+
+
+def test_a_whole_recipe_is_read_from_a_file(folder: Path) -> None:
+    detector = read_poni(folder / "g.poni").detector
+    corners = replace(detector, corners=detector.pixel_corners() + 1e-6)
+    geometry = replace(read_poni(folder / "g.poni"), detector=corners)
+    recipe = Recipe(geometry=geometry, binning=Azimuthal(20), splitting="full")
+    write_recipe(recipe, folder / "r.toml")
+    assert integrate(folder, "@a.edf", "--recipe", "@r.toml", "-o", "@o.xy") == 0
+    with open_frames(folder / "a.edf") as frames:
+        expected = reduction_for(recipe).reduce(frames.read(0, 1)[0])
+    np.testing.assert_array_equal(np.loadtxt(folder / "o.xy").T[1], expected.intensity)
 
 
 @pytest.fixture
@@ -404,6 +418,12 @@ BAD = {
         "@a.edf --poni @g.poni --error variance -o @o.xy",
         "needs the array corrections.variance",
     ),
+    "no geometry": ("@a.edf -o @o.xy", "give --poni FILE, or --recipe FILE"),
+    "a recipe and other options": (
+        "@a.edf --recipe @r.toml --poni @g.poni --bins 3 -o @o.xy",
+        "--recipe says all about the curve: leave out --poni, --bins",
+    ),
+    "a recipe that is not there": ("@a.edf --recipe @r.toml -o @o.xy", "r.toml: No such file"),
     "a monitor without readings": (
         "@a.edf --poni @g.poni --monitor 3 -o @o.xy",
         "give --monitor-data DATASET",
