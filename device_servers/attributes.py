@@ -5,9 +5,20 @@ from typing import Any
 from tango import AttrWriteType, DispLevel
 from tango.server import attribute
 
-from ringline.device_servers.kinds import Choice, Count, Interval, Kind, Number, Switch
+from ringline.device_servers.kinds import (
+    BinEdges,
+    Choice,
+    Count,
+    Interval,
+    Kind,
+    Number,
+    Quantiles,
+    Switch,
+    UnitName,
+)
 from ringline.device_servers.readings import READINGS
-from ringline.device_servers.setting_table import SETTINGS, Setting
+from ringline.device_servers.setting import Setting
+from ringline.device_servers.setting_table import SETTINGS
 
 
 def setting_attribute(name: str) -> Any:
@@ -65,7 +76,7 @@ def reading_attribute(name: str) -> Any:
 
 def _doc(setting: Setting) -> str:
     match setting.kind:
-        case Choice(labels=labels):
+        case Choice(labels=labels) | UnitName(labels=labels):
             return f"{setting.doc} One of: {', '.join(labels)}."
         case _:
             return setting.doc
@@ -74,16 +85,20 @@ def _doc(setting: Setting) -> str:
 def on_wire(kind: Kind, value: Any) -> Any:
     """A setting's value as Tango carries it."""
     match kind:
-        case Interval():
+        case Interval() | BinEdges():
             return list(value or (0.0, 0.0))
+        case Quantiles():
+            return list(value)
         case _:
             return value
 
 
 def _type_of(kind: Kind) -> dict[str, Any]:
     match kind:
-        case Interval():
+        case Interval() | Quantiles():
             return {"dtype": (float,), "max_dim_x": 2, "format": "%.15g"}
+        case BinEdges(most=most):
+            return {"dtype": (float,), "max_dim_x": most, "format": "%.15g"}
         case Number(above=above, low=low, high=high):
             least = above if low is None else low
             bounds = {"min_value": least, "max_value": high}

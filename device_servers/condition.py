@@ -75,6 +75,8 @@ def _losses(accounts: Accounts) -> str:
 
 
 def _product(settings: Settings) -> str:
-    rows = f" x {settings.azimuthal_bins} azimuthal" if settings.azimuthal_bins else ""
     detector = "a detector" if settings.detector.startswith("{") else settings.detector
+    if not settings.radial_bins:
+        return f"{settings.azimuthal_bins} bins in {settings.azimuthal_unit} from {detector}"
+    rows = f" x {settings.azimuthal_bins} azimuthal" if settings.azimuthal_bins else ""
     return f"{settings.radial_bins} bins in {settings.radial_unit}{rows} from {detector}"

@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringline.processing import RecipeError
+from ringline.processing import QuantileRange, RecipeError, unit_named
 from ringline.processing.checks import (
     as_number,
     require_bool,
     require_choice,
     require_count,
+    require_edges,
     require_finite,
     require_range,
 )
+from ringline.processing.units import FORMULA
 
 Range = tuple[float, float]
+Edges = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,27 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitName:
+    """One of some names, or the user's own function of the position, ``formula: ...``."""
+
+    labels: tuple[str, ...]
+
+    def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
+        if isinstance(value, str) and value.startswith(FORMULA):
+            return unit_named(value).name
+        return require_choice(name, value, self.labels)
+
+    def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
+        return self.parse(name, "\n".join(text))
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A name; a mapping, as it comes from JSON, is kept as JSON text."""
 
@@ -184,7 +208,60 @@ class Interval:
         return self.parse(name, list(text))
 
 
-Kind = Number | Count | Switch | Choice | Text | FilePath | Interval
+@dataclass(frozen=True, slots=True)
+class BinEdges:
+    """Ascending numbers, or None for equal bins: nothing, or two zeros, as of an interval."""
+
+    most: int
+
+    def parse(self, name: str, value: Any) -> Edges | None:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
+        if value is None:
+            return None
+        if isinstance(value, str) or not hasattr(value, "__len__"):
+            raise RecipeError(f"{name} must be a list of numbers{_got(value)}")
+        numbers = [as_number(name, item) for item in value]
+        if not any(numbers) and len(numbers) in (0, 2):
+            return None
+        if len(numbers) > self.most:
+            raise RecipeError(f"{name} must be at most {self.most} numbers, got {len(numbers)}")
+        return require_edges(name, numbers)
+
+    def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
+        return [repr(float(edge)) for edge in value or (0.0, 0.0)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> Edges | None:
+        """From the lines in the database."""
+        return self.parse(name, list(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Two parts of one, low and high, which may be equal."""
+
+    def parse(self, name: str, value: Any) -> Range:
+        """What someone gives, checked; RecipeError where it is out of bounds."""
+        if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+            raise RecipeError(f"{name} must be two numbers, low and high{_got(value)}")
+        found = QuantileRange(*(as_number(name, item) for item in value))
+        return found.low, found.high
+
+    def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
+        return [repr(float(bound)) for bound in value]
+
+    def from_text(self, name: str, text: Sequence[str]) -> Range:
+        """From the lines in the database."""
+        return self.parse(name, list(text))
+
+
+Kind = (
+    Number | Count | Switch | Choice | UnitName | Text | FilePath | Interval | BinEdges | Quantiles
+)
+
+LISTS = (Interval, BinEdges, Quantiles)
+"""Spectra on the wire, which Tango does not memorize."""
 
 
 def _got(value: object) -> str:

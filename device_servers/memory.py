@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import tango
 
-from ringline.device_servers.setting_table import SETTINGS, Setting
+from ringline.device_servers.setting import Setting
+from ringline.device_servers.setting_table import SETTINGS
 from ringline.device_servers.settings import Settings
 from ringline.processing import RecipeError
 

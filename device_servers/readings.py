@@ -9,8 +9,9 @@ import numpy as np
 
 from ringline.callbacks import Accounts
 from ringline.device_servers.setting_table import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
-from ringline.processing import Profile, Recipe
+from ringline.processing import ENGINES, Profile, Recipe, Reduction, unit_named
 from ringline.processing.types import FloatArray
+from ringline.processing.units import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,43 +25,73 @@ class Curve:
     azimuth: FloatArray
     intensity: FloatArray
     sigma: FloatArray
+    std: FloatArray
     cake: FloatArray
 
     @classmethod
-    def blank(cls, bins: int, radial: FloatArray | None = None) -> "Curve":
-        """A curve without values, its axis where it is known."""
-        nothing = np.full(bins, np.nan)
+    def blank(cls, bins: int) -> "Curve":
+        """A curve without values."""
+        nothing = np.full(max(bins, 1), np.nan)
         return cls(
-            radial=nothing if radial is None else radial,
+            radial=nothing,
             azimuth=np.full(1, np.nan),
             intensity=nothing,
             sigma=nothing,
+            std=nothing,
             cake=nothing[np.newaxis],
         )
 
     @classmethod
+    def awaited(cls, reduction: Reduction) -> "Curve":
+        """A curve without values, its axes those of a reduction that is compiled."""
+        blank = cls.blank(len(reduction.axis))
+        unit = unit_named(reduction.recipe.binning.unit)
+        if unit.periodic:
+            return replace(blank, azimuth=_degrees(reduction.axis, unit))
+        azimuth = blank.azimuth if reduction.azimuth is None else reduction.azimuth
+        return replace(blank, radial=reduction.axis, azimuth=azimuth)
+
+    @classmethod
     def of(cls, profile: Profile) -> "Curve":
         """The curve of a profile; that of a cake is its mean over the azimuthal bins."""
-        sigma = np.full_like(profile.intensity, np.nan) if profile.sigma is None else profile.sigma
+        nothing = np.full_like(profile.intensity, np.nan)
+        sigma = nothing if profile.sigma is None else profile.sigma
+        std = nothing if profile.std is None else profile.std
         if profile.azimuth is None:
+            unit = unit_named(profile.unit)
+            blank = cls.blank(len(profile.axis))
             return cls(
-                radial=profile.axis,
-                azimuth=np.full(1, np.nan),
+                radial=blank.radial if unit.periodic else profile.axis,
+                azimuth=_degrees(profile.axis, unit) if unit.periodic else blank.azimuth,
                 intensity=profile.intensity,
                 sigma=sigma,
-                cake=np.full((1, len(profile.axis)), np.nan),
+                std=std,
+                cake=blank.cake,
             )
         filled = np.isfinite(profile.intensity)
         number = np.where(filled.any(axis=0), filled.sum(axis=0), np.nan)
         total = np.where(filled, profile.intensity, 0.0).sum(axis=0)
-        variance = np.where(filled, sigma, 0.0) ** 2
+        squares = [(np.where(filled, each, 0.0) ** 2).sum(axis=0) for each in (sigma, std)]
         return cls(
             radial=profile.axis,
             azimuth=profile.azimuth,
             intensity=total / number,
-            sigma=np.sqrt(variance.sum(axis=0)) / number,
+            sigma=np.sqrt(squares[0]) / number,
+            std=np.sqrt(squares[1] / number),
             cake=profile.intensity,
         )
+
+
+def _degrees(axis: FloatArray, unit: Unit) -> FloatArray:
+    """An axis of azimuth in degrees."""
+    return axis if unit.name == "chi_deg" else np.degrees(axis / unit.scale)
+
+
+def engine_words(asked: str, used: str) -> str:
+    """What computes, and why."""
+    if not used or asked == used:
+        return f"{used}: as set" if used else ""
+    return f"{used}: chosen by {asked} from {', '.join(ENGINES)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +101,8 @@ class Readings:
     curve: Curve
     frame_index: int = -1
     epoch: str = ""
+    pixels_rejected: int = 0
+    engine_used: str = ""
     accounts: Accounts = field(default_factory=Accounts)
     lag: int = 0
     processing_time: float = 0.0
@@ -117,12 +150,13 @@ READINGS: Mapping[str, Reading] = {
     for reading in (
         Reading(
             name="radial", dtype=float, dims=_RADIAL, label="Radial axis",
-            doc="Centers of the radial bins, in radial_unit.",
+            doc="Centers of the radial bins, in radial_unit; NaN where intensity is against the "
+            "azimuth.",
             value=lambda r: r.curve.radial,
         ),
         Reading(
             name="azimuth", dtype=float, dims=(MOST_AZIMUTHAL_BINS,), label="Azimuth",
-            unit="degree", doc="Centers of the azimuthal bins of a cake.",
+            unit="degree", doc="Centers of the azimuthal bins of a cake or an azimuthal profile.",
             value=lambda r: r.curve.azimuth,
         ),
         Reading(
@@ -134,6 +168,12 @@ READINGS: Mapping[str, Reading] = {
             name="sigma", dtype=float, dims=_RADIAL, label="Standard error",
             doc="Standard error of intensity; NaN without an error model.",
             value=lambda r: r.curve.sigma,
+        ),
+        Reading(
+            name="std", dtype=float, dims=_RADIAL, label="Standard deviation",
+            doc="Standard deviation of a pixel from intensity; NaN without an error model. For a "
+            "cake: root of the mean square over the azimuth.",
+            value=lambda r: r.curve.std,
         ),
         Reading(
             name="cake", dtype=float, dims=(MOST_RADIAL_BINS, MOST_AZIMUTHAL_BINS), label="Cake",
@@ -148,6 +188,12 @@ READINGS: Mapping[str, Reading] = {
         Reading(
             name="epoch", dtype=str, label="Recipe of the curve",
             doc="Digest of the recipe that made the newest curve.", value=lambda r: r.epoch,
+        ),
+        Reading(
+            name="pixels_rejected", dtype=int, label="Pixels rejected", format="%d",
+            doc="Pixels left out of the newest frame because of what it holds there: not a "
+            "number, saturated, dummy, or an outlier of its ring.",
+            value=lambda r: r.pixels_rejected,
         ),
         Reading(
             name="frames_seen", dtype=int, label="Frames seen", format="%d",
@@ -187,6 +233,11 @@ READINGS: Mapping[str, Reading] = {
             name="frame_rate", dtype=float, unit="Hz", format="%.1f", label="Frame rate",
             doc="Frames reduced per second, over the last two seconds.",
             value=lambda r: r.frame_rate,
+        ),
+        Reading(
+            name="engine_used", dtype=str, label="Engine in use",
+            doc="What computes, and why; empty before a recipe is compiled.",
+            value=lambda r: r.engine_used,
         ),
         Reading(
             name="recipe_digest", dtype=str, label="Recipe digest",

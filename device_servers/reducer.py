@@ -16,12 +16,15 @@ from ringline.device_servers.attributes import on_wire, reading_attribute, setti
 from ringline.device_servers.chain import Options
 from ringline.device_servers.condition import Facts
 from ringline.device_servers.errors import REFUSALS, BusyError, reason_of
+from ringline.device_servers.kinds import LISTS
 from ringline.device_servers.memory import Memory
 from ringline.device_servers.publisher import Publisher
 from ringline.device_servers.readings import READINGS, Curve, Readings
 from ringline.device_servers.service import Service
-from ringline.device_servers.setting_table import SETTINGS, Setting
+from ringline.device_servers.setting import Setting
+from ringline.device_servers.setting_table import SETTINGS
 from ringline.device_servers.settings import Settings
+from ringline.processing import RecipeError
 from ringline.processing.types import FloatArray
 
 _log = logging.getLogger(__name__)
@@ -64,25 +67,46 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
     radial_bins = setting_attribute("radial_bins")
     azimuthal_bins = setting_attribute("azimuthal_bins")
     radial_unit = setting_attribute("radial_unit")
+    azimuthal_unit = setting_attribute("azimuthal_unit")
     radial_range = setting_attribute("radial_range")
     azimuth_range = setting_attribute("azimuth_range")
+    radial_edges = setting_attribute("radial_edges")
+    azimuth_edges = setting_attribute("azimuth_edges")
     splitting = setting_attribute("splitting")
+    coefficients = setting_attribute("coefficients")
     error_model = setting_attribute("error_model")
+    outlier_rejection = setting_attribute("outlier_rejection")
+    outlier_threshold = setting_attribute("outlier_threshold")
+    outlier_iterations = setting_attribute("outlier_iterations")
+    quantile_range = setting_attribute("quantile_range")
     polarization_factor = setting_attribute("polarization_factor")
     polarization_correction = setting_attribute("polarization_correction")
+    polarization_axis = setting_attribute("polarization_axis")
     solid_angle_correction = setting_attribute("solid_angle_correction")
+    absorption_correction = setting_attribute("absorption_correction")
     mask_file = setting_attribute("mask_file")
     dark_file = setting_attribute("dark_file")
     flat_file = setting_attribute("flat_file")
+    dark_variance_file = setting_attribute("dark_variance_file")
+    variance_file = setting_attribute("variance_file")
+    monitor_reference = setting_attribute("monitor_reference")
+    absolute_scale = setting_attribute("absolute_scale")
+    saturation = setting_attribute("saturation")
+    saturation_rejection = setting_attribute("saturation_rejection")
+    dummy = setting_attribute("dummy")
+    dummy_rejection = setting_attribute("dummy_rejection")
+    delta_dummy = setting_attribute("delta_dummy")
     engine = setting_attribute("engine")
 
     radial = reading_attribute("radial")
     azimuth = reading_attribute("azimuth")
     intensity = reading_attribute("intensity")
     sigma = reading_attribute("sigma")
+    std = reading_attribute("std")
     cake = reading_attribute("cake")
     frame_index = reading_attribute("frame_index")
     epoch = reading_attribute("epoch")
+    pixels_rejected = reading_attribute("pixels_rejected")
     frames_seen = reading_attribute("frames_seen")
     frames_reduced = reading_attribute("frames_reduced")
     frames_dropped = reading_attribute("frames_dropped")
@@ -91,6 +115,7 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
     lag = reading_attribute("lag")
     processing_time = reading_attribute("processing_time")
     frame_rate = reading_attribute("frame_rate")
+    engine_used = reading_attribute("engine_used")
     recipe_digest = reading_attribute("recipe_digest")
     recipe = reading_attribute("recipe")
     generation = reading_attribute("generation")
@@ -162,9 +187,16 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
         """Take what a client wrote."""
         with self._refusals():
             before = self.settings
-            self._service.change(setting, value)
+            try:
+                self._service.change(setting, value)
+            except RecipeError:
+                # Tango puts the former set point of a spectrum back with the length of the
+                # refused one, and so shows what lies behind it in memory.
+                self._set_point(setting)
+                raise
             self._set_points(before, without=setting.name)
-            self._memory.keep(self.settings, but=setting.name)
+            by_tango = "" if isinstance(setting.kind, LISTS) else setting.name
+            self._memory.keep(self.settings, but=by_tango)
             self._memory.keep_later(lambda: self.settings)
 
     # commands
@@ -256,12 +288,14 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
 
     def _set_points(self, before: Settings | None, without: str = "") -> None:
         """Show settings that no client wrote as set points: a panel would apply the old ones."""
-        attributes = self.get_device_attr()
         for name, setting in SETTINGS.items():
             value = setting.value(self.settings)
-            if name == without or (before is not None and value == setting.value(before)):
-                continue
-            attributes.get_w_attr_by_name(name).set_write_value(on_wire(setting.kind, value))
+            if name != without and (before is None or value != setting.value(before)):
+                self._set_point(setting)
+
+    def _set_point(self, setting: Setting) -> None:
+        value = on_wire(setting.kind, setting.value(self.settings))
+        self.get_device_attr().get_w_attr_by_name(setting.name).set_write_value(value)
 
     def _shown(self) -> dict[str, Any]:
         condition, status = self._service.condition()
@@ -293,4 +327,4 @@ def _nothing_known() -> Facts:
 
 def _blank_readings(settings: Settings, options: Options) -> Readings:
     folders = tuple(str(folder) for folder in options.folders)
-    return Readings(curve=Curve.blank(settings.radial_bins), readable_folders=folders)
+    return Readings(curve=Curve.blank(settings.points), readable_folders=folders)

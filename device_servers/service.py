@@ -15,12 +15,14 @@ from typing import Any
 from ringline.callbacks import Result
 from ringline.device_servers.chain import Chain, Options
 from ringline.device_servers.condition import Condition, Facts, condition_of
+from ringline.device_servers.configuration import configuration, configured, names_set_by
 from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
-from ringline.device_servers.readings import Curve, Readings
-from ringline.device_servers.setting_table import Setting, configuration, configured, names_set_by
+from ringline.device_servers.readings import Curve, Readings, engine_words
+from ringline.device_servers.setting import Setting
 from ringline.device_servers.settings import GEOMETRY, Settings
 from ringline.processing import (
+    Frame,
     Profile,
     Recipe,
     RecipeError,
@@ -56,6 +58,8 @@ class Service:
         self._options, self._facts, self._changed = options, facts, changed
         self._built: Settings | None = None
         self._chain: Chain | None = None
+        self._engine = "auto"
+        """That of the chain, set for good when it was made."""
         self._lock = threading.Lock()  # of the facts; held for assignments only
         self._building = threading.Lock()
         self._finished: deque[tuple[float, int]] = deque(maxlen=1000)
@@ -118,7 +122,7 @@ class Service:
     def arm(self) -> None:
         """Check and compile the recipe now, and begin a new accumulation.
 
-        The files of mask, dark and flat are read again: they may have changed.
+        The files of arrays are read again: they may have changed.
         """
         self._built = None
         recipe = self._recipe()
@@ -132,8 +136,8 @@ class Service:
     def reset(self) -> None:
         """Clear curve, counts and alarms."""
         self._begin_accumulation()
-        bins = self.settings.radial_bins
-        self._show(curve=Curve.blank(bins), frame_index=-1, epoch="", last_error="")
+        curve = Curve.blank(self.settings.points)
+        self._show(curve=curve, frame_index=-1, epoch="", pixels_rejected=0, last_error="")
 
     def integrate(self, text: str) -> FloatArray:
         """Reduce one frame of a file with the recipe in force, and show it."""
@@ -186,9 +190,9 @@ class Service:
 
     def _open(self) -> None:
         self._build()
-        recipe, engine = self._facts.readings.recipe, self.settings.engine
+        recipe, self._engine = self._facts.readings.recipe, self.settings.engine
         try:
-            chain = Chain(self._options, recipe, engine, self._on_result)
+            chain = Chain(self._options, recipe, self._engine, self._on_result)
         except (RecipeError, OSError) as error:
             self._know(failure=str(error), opening=False)
             return
@@ -221,29 +225,35 @@ class Service:
         with self._lock:
             facts = self._facts
             curve = facts.readings.curve
-            if facts.readings.frame_index < 0 and len(curve.radial) != settings.radial_bins:
-                curve = Curve.blank(settings.radial_bins)
+            if facts.readings.frame_index < 0 and len(curve.intensity) != settings.points:
+                curve = Curve.blank(settings.points)
             readings = replace(facts.readings, recipe=recipe, armed=False, curve=curve)
             self._facts = replace(facts, problem="", readings=readings)
 
     def _compile(self, recipe: Recipe) -> Reduction:
-        reduction = reduction_for(recipe, self.settings.engine)
+        reduction = self._reduction(recipe, self.settings.engine)
         readings = self._facts.readings
         if recipe.shape is not None and readings.frame_index < 0:
-            bins = self.settings.radial_bins
-            self._show(armed=True, curve=Curve.blank(bins, radial=reduction.axis))
+            self._show(armed=True, curve=Curve.awaited(reduction))
         else:
             self._show(armed=True)
+        return reduction
+
+    def _reduction(self, recipe: Recipe, engine: str) -> Reduction:
+        reduction = reduction_for(recipe, engine)
+        self._show(engine_used=engine_words(engine, reduction.engine))
         return reduction
 
     def _integrate(self, recipe: Recipe, image: ImageName) -> Profile:
         reduction = self._compile(recipe)
         began = time.perf_counter()
-        profile = reduction.reduce(read_image_named(image))
+        sums = reduction.map(Frame(read_image_named(image), image.frame))
+        profile = reduction.finish(sums)
         self._show(
             curve=Curve.of(profile),
             frame_index=image.frame,
             epoch=profile.recipe_digest,
+            pixels_rejected=sums.rejected,
             processing_time=1e3 * (time.perf_counter() - began),
             raw_uid="",
             reduced_uid="",
@@ -256,6 +266,8 @@ class Service:
             curve=Curve.of(result.profile),
             frame_index=result.frame_index,
             epoch=result.epoch,
+            pixels_rejected=result.rejected,
+            engine_used=engine_words(self._engine, result.engine),
             processing_time=1e3 * result.processing_time,
             raw_uid=result.raw_uid,
             reduced_uid=result.reduced_uid,
@@ -277,7 +289,7 @@ class Service:
 
     def _check_by_compiling(self, recipe: Recipe, engine: str) -> None:
         try:
-            self._wait(self._submit(reduction_for, recipe, engine, busy="compiling the recipe"))
+            self._wait(self._submit(self._reduction, recipe, engine, busy="compiling the recipe"))
         except BusyError:
             return  # every value is checked; what only compiling can find shows in Status
 

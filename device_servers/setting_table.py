@@ -1,123 +1,33 @@
 """What each setting is: its name, bounds, unit and words, in one table."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any
 
 from ringline.device_servers.kinds import (
+    BinEdges,
     Choice,
     Count,
     FilePath,
     Interval,
-    Kind,
     Number,
+    Quantiles,
     Switch,
     Text,
+    UnitName,
 )
-from ringline.device_servers.settings import Settings
-from ringline.processing import (
-    ENGINES,
-    ERROR_MODELS,
-    SPLITTINGS,
-    UNITS,
-    RecipeError,
-    recipe_from_mapping,
+from ringline.device_servers.setting import (
+    Bins,
+    EdgesOfBins,
+    Energy,
+    Setting,
+    Switching,
+    Wavelength,
 )
-from ringline.processing.checks import did_you_mean
-from ringline.processing.geometry import HC_KEV_M
+from ringline.processing import COEFFICIENTS, ENGINES, ERROR_MODELS, SPLITTINGS, UNITS
+from ringline.processing.recipe_mapping import OUTLIERS
+from ringline.processing.units import AZIMUTHAL_UNITS, FORMULA_VARIABLES
 
 MOST_RADIAL_BINS = 65_536
 MOST_AZIMUTHAL_BINS = 8_192
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One setting, as people see it."""
-
-    name: str
-    kind: Kind
-    label: str
-    doc: str
-    unit: str = ""
-    memorized: bool = True
-
-    def value(self, settings: Settings) -> Any:
-        """What people see."""
-        return getattr(settings, self.name)
-
-    def parsed(self, given: Any) -> Any:
-        """What a client gives, within the bounds; RecipeError where it is not."""
-        return self.kind.parse(self.name, given)
-
-    def changed(self, settings: Settings, given: Any) -> Settings:
-        """The settings with this one as given; RecipeError where it is out of its bounds."""
-        change: dict[str, Any] = {self.name: self.parsed(given)}
-        return replace(settings, **change)
-
-    def to_text(self, settings: Settings) -> list[str]:
-        """For the database, exact to the last digit."""
-        return self.kind.to_text(self.value(settings))
-
-    def from_text(self, settings: Settings, text: list[str]) -> Settings:
-        """From the database."""
-        change: dict[str, Any] = {self.name: self.kind.from_text(self.name, text)}
-        return replace(settings, **change)
-
-
-class Wavelength(Setting):
-    """Metres inside, angstrom for people.
-
-    The decimal digits are moved, not multiplied: 0.4066 angstrom is 4.066e-11 m exactly as a
-    PONI file has it, and so makes the same digest.
-    """
-
-    __slots__ = ()
-
-    def value(self, settings: Settings) -> float:
-        """What people see."""
-        return float(_shifted(settings.wavelength, 10))
-
-    def changed(self, settings: Settings, given: Any) -> Settings:
-        """The settings with this one as given."""
-        return replace(settings, wavelength=float(_shifted(self.parsed(given), -10)))
-
-    def to_text(self, settings: Settings) -> list[str]:
-        """For the database, exact to the last digit."""
-        return [str(_shifted(settings.wavelength, 10))]
-
-    def from_text(self, settings: Settings, text: list[str]) -> Settings:
-        """From the database."""
-        self.kind.from_text(self.name, text)
-        return replace(settings, wavelength=float(Decimal(text[0]).scaleb(-10)))
-
-
-class Energy(Setting):
-    """The wavelength seen as photon energy, keV."""
-
-    __slots__ = ()
-
-    def value(self, settings: Settings) -> float:
-        """What people see: 15 digits, all that a panel shows and writes back."""
-        kev = HC_KEV_M / settings.wavelength if settings.wavelength else 0.0
-        return float(f"{kev:.15g}")
-
-    def changed(self, settings: Settings, given: Any) -> Settings:
-        """The settings with this one as given."""
-        return replace(settings, wavelength=HC_KEV_M / self.parsed(given))
-
-
-class PolarizationFactor(Setting):
-    """Setting the factor switches the correction on: a factor without effect would mislead."""
-
-    __slots__ = ()
-
-    def changed(self, settings: Settings, given: Any) -> Settings:
-        """The settings with this one as given."""
-        factor = self.parsed(given)
-        return replace(settings, polarization_factor=factor, polarization_correction=True)
-
 
 _ANY_LENGTH = Number(unit="m")
 _ANY_ANGLE = Number(unit="rad")
@@ -163,7 +73,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting(
             name="detector", kind=Text(), label="Detector",
             doc='Its name as in PONI files ("Pilatus1M"), or JSON: {"pixel1": m, "pixel2": m, '
-            '"shape": [slow, fast]}; without a shape that of the first frame is taken.',
+            '"shape": [slow, fast]}; without a shape that of the first frame is taken. Also '
+            '"sensor": {"material": "Si", "thickness": m}, "corners": {"path": file}.',
         ),
         Setting(
             name="orientation", kind=Count(1, 4), label="Orientation",
@@ -175,17 +86,26 @@ SETTINGS: Mapping[str, Setting] = {
             doc="Whether to undo the parallax of rays that enter the sensor at an angle; the "
             "detector must tell its sensor.",
         ),
-        Setting(
-            name="radial_bins", kind=Count(1, MOST_RADIAL_BINS), label="Radial bins",
-            doc="Points of the curve.",
+        Bins(
+            name="radial_bins", kind=Count(0, MOST_RADIAL_BINS), edges="radial_edges",
+            label="Radial bins",
+            doc="Points of the curve. 0, with azimuthal_bins > 0: intensity against the azimuth. "
+            "Writing another number than that of radial_edges drops these.",
+        ),
+        Bins(
+            name="azimuthal_bins", kind=Count(0, MOST_AZIMUTHAL_BINS), edges="azimuth_edges",
+            label="Azimuthal bins",
+            doc="0: a curve; more: a cake with this many rows, or with radial_bins = 0 the points "
+            "of an azimuthal profile.",
         ),
         Setting(
-            name="azimuthal_bins", kind=Count(0, MOST_AZIMUTHAL_BINS), label="Azimuthal bins",
-            doc="0: a curve; more: a cake with this many rows.",
+            name="radial_unit", kind=UnitName(tuple(UNITS)), label="Radial unit",
+            doc="Unit of the radial axis and range, by pyFAI's names, or 'formula: ...' of "
+            f"{', '.join(FORMULA_VARIABLES)}.",
         ),
         Setting(
-            name="radial_unit", kind=Choice(tuple(UNITS)), label="Radial unit",
-            doc="Unit of the radial axis, by pyFAI's names.",
+            name="azimuthal_unit", kind=Choice(AZIMUTHAL_UNITS), label="Azimuthal unit",
+            doc="Unit of the axis and the edges of an azimuthal profile.",
         ),
         Setting(
             name="radial_range", kind=Interval(), label="Radial range",
@@ -195,16 +115,55 @@ SETTINGS: Mapping[str, Setting] = {
             name="azimuth_range", kind=Interval(), unit="degree", label="Azimuth range",
             doc="Low and high, at most 360 degrees apart; both 0: all.",
         ),
+        EdgesOfBins(
+            name="radial_edges", kind=BinEdges(MOST_RADIAL_BINS + 1), bins="radial_bins",
+            label="Radial edges",
+            doc="Ascending edges of the radial bins in radial_unit, instead of radial_range; "
+            "two zeros: equal bins. Writing them sets radial_bins.",
+        ),
+        EdgesOfBins(
+            name="azimuth_edges", kind=BinEdges(MOST_AZIMUTHAL_BINS + 1), bins="azimuthal_bins",
+            label="Azimuth edges",
+            doc="Ascending edges of the azimuthal bins, instead of azimuth_range: of a cake in "
+            "degrees, of an azimuthal profile in azimuthal_unit; two zeros: equal bins. Writing "
+            "them sets azimuthal_bins.",
+        ),
         Setting(
             name="splitting", kind=Choice(tuple(SPLITTINGS)), label="Pixel splitting",
-            doc="How a pixel is shared between bins: not at all, or by its bounding box.",
+            doc="How a pixel is shared between bins: not at all, by its bounding box, by that "
+            "shrunk to its area, by its polygon.",
+        ),
+        Setting(
+            name="coefficients", kind=Choice(tuple(COEFFICIENTS)), label="Coefficients",
+            doc="How a pixel's shares are kept: in steps of 2^-24, or of 1/65535, faster to read.",
         ),
         Setting(
             name="error_model", kind=Choice(tuple(ERROR_MODELS)), label="Error model",
-            doc="Where sigma comes from.",
+            doc="Where the variance of a pixel comes from: its counts, variance_file, the scatter "
+            "around its ring, or scatter to find outliers and counts for the error.",
         ),
-        PolarizationFactor(
+        Setting(
+            name="outlier_rejection", kind=Choice(("none", *OUTLIERS)),
+            label="Outlier rejection",
+            doc="What each ring of a frame is cleared of: what lies outlier_threshold standard "
+            "deviations off its mean, or outside quantile_range.",
+        ),
+        Setting(
+            name="outlier_threshold", kind=Number(low=0), label="Outlier threshold",
+            doc="Of sigma_clip, standard deviations; 0: Chauvenet's criterion.",
+        ),
+        Setting(
+            name="outlier_iterations", kind=Count(1, 1_000_000), label="Outlier iterations",
+            doc="Of sigma_clip, at most.",
+        ),
+        Setting(
+            name="quantile_range", kind=Quantiles(), label="Quantile range",
+            doc="Of quantiles, low and high from 0 to 1: only what lies between is averaged; both "
+            "0.5: the median.",
+        ),
+        Switching(
             name="polarization_factor", kind=Number(low=-1, high=1),
+            switch="polarization_correction",
             label="Polarization factor",
             doc="(Ih - Iv) / (Ih + Iv), from -1 to 1. Writing it switches "
             "polarization_correction on.",
@@ -214,8 +173,18 @@ SETTINGS: Mapping[str, Setting] = {
             doc="Whether to correct for polarization, by polarization_factor.",
         ),
         Setting(
+            name="polarization_axis", kind=Number(unit="degree"), unit="degree",
+            label="Polarization axis",
+            doc="Turn of the beam's main axis of polarization from the horizontal.",
+        ),
+        Setting(
             name="solid_angle_correction", kind=Switch(), label="Solid angle correction",
             doc="Whether to divide by the solid angle of each pixel.",
+        ),
+        Setting(
+            name="absorption_correction", kind=Switch(), label="Absorption correction",
+            doc="Whether to divide by the part of the photons that each pixel's sensor absorbs; "
+            "the detector must have a sensor.",
         ),
         Setting(
             name="mask_file", kind=FilePath(), label="Mask",
@@ -230,55 +199,47 @@ SETTINGS: Mapping[str, Setting] = {
             doc="Relative response of each pixel: " + _ARRAY_FILE,
         ),
         Setting(
+            name="dark_variance_file", kind=FilePath(), label="Variance of the dark",
+            doc="Added to that of each frame, counts squared: " + _ARRAY_FILE,
+        ),
+        Setting(
+            name="variance_file", kind=FilePath(), label="Variance",
+            doc="Of each pixel, counts squared, for the error model variance: " + _ARRAY_FILE,
+        ),
+        Setting(
+            name="monitor_reference", kind=Number(low=0), label="Monitor reference",
+            doc="Reading of the beam monitor (property monitor_key) to which frames are "
+            "normalized; a frame without a reading fails. 0: they are not normalized.",
+        ),
+        Setting(
+            name="absolute_scale", kind=Number(above=0), label="Absolute scale",
+            doc="What the intensity is multiplied by; > 0.",
+        ),
+        Switching(
+            name="saturation", kind=Number(), switch="saturation_rejection", label="Saturation",
+            doc="Pixels of a frame that reach this value count nowhere. Writing it switches "
+            "saturation_rejection on.",
+        ),
+        Setting(
+            name="saturation_rejection", kind=Switch(), label="Saturation rejection",
+            doc="Whether pixels that reach saturation are left out.",
+        ),
+        Switching(
+            name="dummy", kind=Number(), switch="dummy_rejection", label="Dummy value",
+            doc="Pixels of a frame with this value count nowhere. Writing it switches "
+            "dummy_rejection on.",
+        ),
+        Setting(
+            name="dummy_rejection", kind=Switch(), label="Dummy rejection",
+            doc="Whether pixels with the value dummy are left out.",
+        ),
+        Setting(
+            name="delta_dummy", kind=Number(low=0), label="Delta dummy",
+            doc="How far from dummy a value still means it.",
+        ),
+        Setting(
             name="engine", kind=Choice(("auto", *ENGINES)), label="Engine",
             doc="What computes; for documents from the next Init on.",
         ),
     )
 }  # fmt: skip
-
-
-def configured(settings: Settings, given: Mapping[str, object]) -> Settings:
-    """The settings with all the given changes, or RecipeError.
-
-    Parameters
-    ----------
-    given:
-        Names of settings with their values, and at most a whole ``recipe``, which comes first.
-    """
-    for name in given:
-        if name != "recipe" and name not in SETTINGS:
-            known = ["recipe", *SETTINGS]
-            raise RecipeError(f"unknown setting {name!r}: {did_you_mean(name, known)}")
-    if "energy" in given and "wavelength" in given:
-        raise RecipeError("energy and wavelength are one setting: give only one of them")
-    if "recipe" in given:
-        settings = settings.with_recipe(recipe_from_mapping(_mapping("recipe", given["recipe"])))
-    for name, setting in SETTINGS.items():
-        if name in given:
-            settings = setting.changed(settings, given[name])
-    return settings
-
-
-def configuration(text: str) -> Mapping[str, object]:
-    """What ``configured`` takes, from JSON text."""
-    try:
-        given = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RecipeError(f"not JSON: {error}") from error
-    return _mapping("the configuration", given)
-
-
-def names_set_by(given: Mapping[str, object]) -> set[str]:
-    """Fields of the settings that a configuration gives."""
-    names = set(SETTINGS) if "recipe" in given else set(given)
-    return names | {"wavelength"} if "energy" in names else names
-
-
-def _mapping(what: str, value: object) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
-        raise RecipeError(f"{what} must be a JSON object, got {type(value).__name__}")
-    return value
-
-
-def _shifted(value: float, digits: int) -> Decimal:
-    return Decimal(repr(float(value))).scaleb(digits)

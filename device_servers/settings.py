@@ -4,14 +4,18 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ringline.device_servers.kinds import Range
+from ringline.device_servers.kinds import Edges, Range
+from ringline.device_servers.recipe_fields import (
+    binning_fields,
+    binning_of,
+    corrections_fields,
+    corrections_of,
+    outlier_fields,
+    outliers_of,
+)
 from ringline.processing import (
-    Azimuthal,
-    Cake,
-    Corrections,
     Detector,
     Geometry,
-    Radial,
     Recipe,
     RecipeError,
     detector_from_mapping,
@@ -47,21 +51,45 @@ class Settings:
     radial_bins: int = 1000
     azimuthal_bins: int = 0
     radial_unit: str = "q_nm^-1"
+    azimuthal_unit: str = "chi_deg"
     radial_range: Range | None = None
     azimuth_range: Range | None = None
+    radial_edges: Edges | None = None
+    azimuth_edges: Edges | None = None
     splitting: str = "bbox"
+    coefficients: str = "exact"
     error_model: str = "none"
+    outlier_rejection: str = "none"
+    outlier_threshold: float = 5.0
+    outlier_iterations: int = 5
+    quantile_range: Range = (0.5, 0.5)
     polarization_factor: float = 0.0
     polarization_correction: bool = False
+    polarization_axis: float = 0.0
     solid_angle_correction: bool = True
+    absorption_correction: bool = False
     mask_file: str = ""
     dark_file: str = ""
     flat_file: str = ""
+    dark_variance_file: str = ""
+    variance_file: str = ""
+    monitor_reference: float = 0.0
+    absolute_scale: float = 1.0
+    saturation: float = 0.0
+    saturation_rejection: bool = False
+    dummy: float = 0.0
+    dummy_rejection: bool = False
+    delta_dummy: float = 0.0
     engine: str = "auto"
 
     def not_set(self) -> list[str]:
         """Names of the settings without which there is no recipe."""
         return [name for name in ("distance", "wavelength", "detector") if not getattr(self, name)]
+
+    @property
+    def points(self) -> int:
+        """Points of the curve: radial bins, or the azimuthal ones of an azimuthal profile."""
+        return self.radial_bins or self.azimuthal_bins
 
     def geometry(self) -> Geometry:
         """The geometry; RecipeError where it is not complete."""
@@ -78,32 +106,21 @@ class Settings:
         )
 
     def recipe(self) -> Recipe:
-        """The recipe; it reads the files of mask, dark and flat.
+        """The recipe; it reads the files of arrays.
 
         Raises
         ------
         RecipeError:
             Values that do not make a recipe, a file that cannot be read or does not fit.
         """
-        axes = (self.radial_unit, self.radial_range, self.azimuth_range)
-        binning = (
-            Cake(self.radial_bins, self.azimuthal_bins, *axes)
-            if self.azimuthal_bins
-            else Radial(self.radial_bins, *axes)
-        )
-        corrections = Corrections(
-            mask=self.mask_file or None,
-            dark=self.dark_file or None,
-            flat=self.flat_file or None,
-            polarization=self.polarization_factor if self.polarization_correction else None,
-            solid_angle=self.solid_angle_correction,
-        )
         return Recipe(
             geometry=self.geometry(),
-            binning=binning,
+            binning=binning_of(self),
             splitting=self.splitting,
             error_model=self.error_model,
-            corrections=corrections,
+            coefficients=self.coefficients,
+            outliers=outliers_of(self),
+            corrections=corrections_of(self),
         )
 
     def with_geometry(self, geometry: Geometry) -> "Settings":
@@ -124,32 +141,14 @@ class Settings:
 
     def with_recipe(self, recipe: Recipe) -> "Settings":
         """The settings that make this recipe. Its arrays must have paths."""
-        binning, corrections = recipe.binning, recipe.corrections
-        match binning:
-            case Radial():
-                radial_bins, azimuthal_bins = binning.bins, 0
-            case Azimuthal():
-                radial_bins, azimuthal_bins = 0, binning.bins
-            case Cake():
-                radial_bins, azimuthal_bins = binning.radial_bins, binning.azimuthal_bins
-        paths = {
-            f"{name}_file": str(Path(array.path).absolute()) if array.path else ""
-            for name, array in corrections.arrays().items()
-        }
-        no_paths = dict.fromkeys(("mask_file", "dark_file", "flat_file"), "")
         return replace(
             self.with_geometry(recipe.geometry),
-            radial_bins=radial_bins,
-            azimuthal_bins=azimuthal_bins,
-            radial_unit=binning.unit,
-            radial_range=binning.radial_range,
-            azimuth_range=binning.azimuth_range,
             splitting=recipe.splitting,
             error_model=recipe.error_model,
-            polarization_factor=corrections.polarization or 0.0,
-            polarization_correction=corrections.polarization is not None,
-            solid_angle_correction=corrections.solid_angle,
-            **{**no_paths, **paths},  # type: ignore[arg-type]
+            coefficients=recipe.coefficients,
+            **binning_fields(recipe.binning),
+            **outlier_fields(recipe.outliers),
+            **corrections_fields(recipe.corrections),
         )
 
 
@@ -165,9 +164,15 @@ def detector_from_text(text: str) -> Detector:
 
 
 def detector_to_text(detector: Detector) -> str:
-    """The detector's name where that says it all, else JSON; without its orientation."""
+    """The detector's name where that says it all, else JSON; without its orientation.
+
+    A sensor stands in it, and corners of pixels as path and sha256: they must have a path.
+    """
     if is_standard(detector):
         return detector.name
     section = detector_to_mapping(detector)
     section.pop("orientation")
+    corners = section.get("corners")
+    if isinstance(corners, dict) and isinstance(corners.get("path"), str):
+        corners["path"] = str(Path(str(corners["path"])).absolute())
     return json.dumps(section, sort_keys=True)

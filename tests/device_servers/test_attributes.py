@@ -44,16 +44,23 @@ def test_scalar_settings_are_memorized_and_bounded(reducer: tango.DeviceProxy, n
         assert config.memorized == tango.AttrMemorizedType.MEMORIZED
     if name in ("distance", "wavelength", "energy"):
         assert float(config.min_value) == 0
-    if name in ("radial_bins", "orientation"):
-        assert (int(config.min_value), int(config.max_value) > 1) == (1, True)
+    least = {"radial_bins": 0, "azimuthal_bins": 0, "orientation": 1, "outlier_iterations": 1}
+    if name in least:
+        assert (int(config.min_value), int(config.max_value) > 1) == (least[name], True)
+    for low in ("outlier_threshold", "monitor_reference", "absolute_scale", "delta_dummy"):
+        assert name != low or float(config.min_value) == 0
 
 
 def test_all_names_of_the_design_are_there(reducer: tango.DeviceProxy) -> None:
     settings = """distance poni1 poni2 rot1 rot2 rot3 energy wavelength detector radial_bins
         azimuthal_bins radial_unit radial_range azimuth_range splitting error_model
-        polarization_factor mask_file dark_file flat_file engine"""
+        polarization_factor mask_file dark_file flat_file engine azimuthal_unit radial_edges
+        azimuth_edges coefficients outlier_rejection outlier_threshold outlier_iterations
+        quantile_range dark_variance_file variance_file polarization_axis absorption_correction
+        monitor_reference absolute_scale saturation dummy delta_dummy"""
     results = """radial intensity sigma cake frame_index frames_seen frames_reduced frames_dropped
-        frames_failed lag processing_time frame_rate recipe_digest recipe generation last_error"""
+        frames_failed lag processing_time frame_rate recipe_digest recipe generation last_error
+        std pixels_rejected engine_used"""
     commands = "Configure LoadPoni SavePoni Arm Disarm Integrate Consume Reset"
     assert {*settings.split(), *results.split()} <= set(reducer.get_attribute_list())
     assert set(commands.split()) <= set(reducer.get_command_list())
@@ -96,6 +103,37 @@ def test_writing_a_polarization_factor_moves_the_set_point_of_its_switch(
     assert set_points(reducer)["polarization_correction"] == (True, True)
 
 
+@pytest.mark.parametrize("name", ["saturation", "dummy"])
+def test_writing_a_value_that_counts_nowhere_moves_the_set_point_of_its_switch(
+    reducer: tango.DeviceProxy, name: str
+) -> None:
+    assert not reducer.read_attribute(f"{name}_rejection").value
+    reducer.write_attribute(name, -1.0)
+    assert set_points(reducer)[f"{name}_rejection"] == (True, True)
+
+
+def test_writing_edges_moves_the_set_point_of_the_number_of_bins(
+    reducer: tango.DeviceProxy,
+) -> None:
+    reducer.azimuth_edges = [-180.0, 0.0, 10.0, 90.0]
+    assert set_points(reducer)["azimuthal_bins"] == (3, 3)
+    reducer.azimuthal_bins = 0
+    value, set_point = set_points(reducer)["azimuth_edges"]
+    np.testing.assert_array_equal([value, set_point], [[0.0, 0.0], [0.0, 0.0]])
+
+
+def test_bins_of_neither_axis_alarm_and_leave_the_recipe(reducer: tango.DeviceProxy) -> None:
+    digest = reducer.recipe_digest
+    reducer.radial_bins = 0
+    wait_for(lambda: reducer.state() == tango.DevState.ALARM, "ALARM")
+    assert "radial_bins and azimuthal_bins are both 0" in reducer.status()
+    assert reducer.recipe_digest == digest
+    reducer.azimuthal_bins = 36
+    wait_for(lambda: reducer.state() == tango.DevState.ON, "ON")
+    assert "36 bins in chi_deg" in reducer.status()
+    assert json.loads(reducer.recipe)["binning"]["kind"] == "azimuthal"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -105,6 +143,11 @@ def test_writing_a_polarization_factor_moves_the_set_point_of_its_switch(
         ("radial_range", [5.0, 1.0], "radial_range must have low < high"),
         ("azimuth_range", [1.0, 1.0], "azimuth_range must have low < high"),
         ("radial_unit", "q_nm", "unknown radial_unit 'q_nm': did you mean 'q_nm^-1'"),
+        ("radial_edges", [0.0, 2.0, 1.0], "radial_edges must ascend, got 2 before 1"),
+        ("quantile_range", [0.5, 1.5], "quantiles must be 0 <= low <= high <= 1"),
+        ("outlier_rejection", "sigma", "unknown outlier_rejection 'sigma'"),
+        ("absolute_scale", 0.0, "absolute_scale must be > 0, got 0.0"),
+        ("variance_file", "v.npy", "variance_file must be an absolute path"),
         ("mask_file", "mask.npy", "mask_file must be an absolute path"),
     ],
 )
@@ -186,7 +229,7 @@ def test_spectra_have_values_before_the_first_frame(reducer: tango.DeviceProxy, 
 
 
 def test_curves_are_nan_before_the_first_frame(reducer: tango.DeviceProxy) -> None:
-    for name in ("intensity", "sigma", "cake"):
+    for name in ("intensity", "sigma", "std", "cake"):
         assert np.isnan(reducer.read_attribute(name).value).all()
     assert len(reducer.intensity) == len(reducer.radial) == 64
     assert reducer.frame_index == -1

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,15 @@ import tango
 
 from ringline.device_servers.setting_table import SETTINGS
 from ringline.processing import (
+    ENGINES,
+    Azimuthal,
+    Cake,
+    Corrections,
+    Detector,
+    Geometry,
+    Recipe,
+    Sensor,
+    SigmaClip,
     open_frames,
     read_poni,
     recipe_from_mapping,
@@ -62,6 +72,11 @@ def refused(proxy: tango.DeviceProxy, command: str, argument: str, expected: str
         ({"radial_bins": 10, "mask_file": "/no/mask.npy"}, "/no/mask.npy"),
         ({"radial_bins": 10, "detector": "Pilatus1N"}, "unknown detector 'Pilatus1N'"),
         ({"radial_bins": 10, "recipe": {}}, "'geometry' is missing"),
+        ({"radial_bins": 10, "radial_edges": [0, 1, 2]}, "radial_bins is 10, but radial_edges"),
+        ({"radial_bins": 0}, "radial_bins and azimuthal_bins are both 0"),
+        ({"radial_edges": [0, 1], "radial_range": [0, 1]}, "are both given"),
+        ({"error_model": "variance"}, "needs the array corrections.variance"),
+        ({"absorption_correction": True}, "its sensor is not known"),
         ({"radial_bins": 10, "recipe": {**RECIPE, "extra": 1}}, "extra"),
     ],
 )
@@ -72,7 +87,7 @@ def test_a_refused_configure_changes_nothing(
     assert words in text
 
 
-@pytest.mark.parametrize("name", ["mask", "dark", "flat"])
+@pytest.mark.parametrize("name", ["mask", "dark", "flat", "dark_variance", "variance"])
 def test_an_array_of_another_shape_is_refused_with_both_shapes(
     reducer: tango.DeviceProxy, tmp_path: Path, name: str
 ) -> None:
@@ -188,6 +203,87 @@ def test_integrate_of_a_cake_shows_cake_and_mean_curve(
     expected = profile.intensity.mean(axis=0)[full]
     np.testing.assert_allclose(reducer.intensity[full], expected)
     assert np.isfinite(reducer.sigma).any()
+
+
+def test_integrate_of_an_azimuthal_profile_shows_it_against_the_azimuth(
+    reducer: tango.DeviceProxy, image_file: Path, images: np.ndarray
+) -> None:
+    given = {"azimuthal_bins": 20, "radial_bins": 0, "radial_range": [1, 9]}
+    reducer.Configure(
+        json.dumps({**given, "azimuthal_unit": "chi_rad", "error_model": "azimuthal"})
+    )
+    reducer.Arm()
+    assert np.isfinite(reducer.azimuth).all()
+    found = reducer.Integrate(str(image_file))
+    recipe = recipe_from_mapping(json.loads(reducer.recipe))
+    assert recipe.binning == Azimuthal(20, "chi_rad", (1, 9))
+    profile = reduction_for(recipe).reduce(images[0])
+    np.testing.assert_array_equal(found, profile.intensity)
+    np.testing.assert_array_equal(reducer.intensity, profile.intensity)
+    np.testing.assert_array_equal(reducer.std, profile.std)
+    np.testing.assert_allclose(reducer.azimuth, np.degrees(profile.axis), rtol=1e-15)
+    assert np.isnan(reducer.radial).all()
+
+
+def test_integrate_counts_the_pixels_that_it_leaves_out(
+    reducer: tango.DeviceProxy, image_file: Path, images: np.ndarray
+) -> None:
+    limit = float(np.sort(images[1].ravel())[-7])
+    reducer.Configure(json.dumps({"saturation": limit}))
+    with suppress(tango.DevFailed):  # the first compiles, and may take longer than a command may
+        reducer.Integrate(f"{image_file}#1")
+    wait_for(lambda: reducer.frame_index == 1, "the curve")
+    assert reducer.pixels_rejected == (images[1] >= limit).sum()
+    reducer.Reset()
+    assert reducer.pixels_rejected == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_engine_in_use_says_why(reducer: tango.DeviceProxy, engine: str) -> None:
+    reducer.Configure(json.dumps({"engine": engine}))
+    reducer.Arm()
+    assert reducer.engine_used == f"{engine}: as set"
+    reducer.Configure(json.dumps({"engine": "auto"}))
+    reducer.Arm()
+    used, why = reducer.engine_used.split(": ")
+    assert used in ENGINES
+    assert why == f"chosen by auto from {', '.join(ENGINES)}"
+
+
+def test_a_frame_without_a_reading_of_the_monitor_is_refused_where_one_is_needed(
+    reducer: tango.DeviceProxy, image_file: Path
+) -> None:
+    reducer.Configure(json.dumps({"monitor_reference": 100}))
+    text = refused(reducer, "Integrate", str(image_file), "Ringline_BadInput")
+    assert "the recipe normalizes to the monitor" in text
+
+
+def test_a_whole_recipe_with_everything_goes_in_and_comes_back(
+    reducer: tango.DeviceProxy, tmp_path: Path
+) -> None:
+    flat = Detector(pixel1=1e-3, pixel2=1e-3, shape=SHAPE)
+    np.save(tmp_path / "corners.npy", flat.pixel_corners())
+    np.save(tmp_path / "ones.npy", np.ones(SHAPE))
+    detector = Detector(
+        pixel1=1e-3, pixel2=1e-3, corners=tmp_path / "corners.npy", sensor=Sensor("Si", 3e-4)
+    )
+    ones = str(tmp_path / "ones.npy")
+    recipe = Recipe(
+        geometry=Geometry(distance=0.1, wavelength=1e-10, detector=detector, parallax=True),
+        binning=Cake(edges=(0.5, 1.0, 1 / 0.3), azimuth_edges=(-180.0, 0.0, 1 / 3)),
+        splitting="full",
+        error_model="hybrid",
+        coefficients="compact",
+        outliers=SigmaClip(1 / 3, 7),
+        corrections=Corrections(
+            dark=ones, dark_variance=ones, variance=ones, polarization=1 / 3,
+            polarization_axis=1 / 3, absorption=True, monitor=1 / 3, scale=1 / 3,
+            saturation=1e9 / 3, dummy=0.0, delta_dummy=1 / 3,
+        ),
+    )  # fmt: skip
+    reducer.Configure(json.dumps({"recipe": recipe.to_mapping()}))
+    assert reducer.recipe_digest == recipe.digest
+    assert recipe_from_mapping(json.loads(reducer.recipe)) == recipe
 
 
 @pytest.mark.parametrize(
@@ -318,11 +414,11 @@ def test_a_command_answers_before_a_client_gives_up_and_the_work_goes_on(
     """Clients give up after 3 s."""
     path = server.registration.directory / "raw" / "large.h5"
     with h5py.File(path, "w") as file:
-        file["entry/data"] = np.ones((1, 3000, 3000), dtype=np.uint8)
-    large = {"pixel1": 1e-4, "pixel2": 1e-4, "shape": [3000, 3000]}
-    recipe = {**RECIPE, "geometry": {**GEOMETRY, "detector": large}}
+        file["entry/data"] = np.ones((1, 4000, 4000), dtype=np.uint8)
+    large = {"pixel1": 1e-4, "pixel2": 1e-4, "shape": [4000, 4000]}
+    recipe = {**RECIPE, "geometry": {**GEOMETRY, "detector": large}, "splitting": "full"}
     began = time.monotonic()
-    reducer.Configure(json.dumps({"recipe": recipe}))
+    reducer.Configure(json.dumps({"recipe": recipe, "engine": "numpy"}))
     with pytest.raises(tango.DevFailed) as refusal:
         reducer.Integrate(str(path))
     assert reason(refusal) == (

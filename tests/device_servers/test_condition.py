@@ -19,6 +19,11 @@ LOST = Accounts(seen=9, reduced=5, dropped=1, failed=3, causes={"torn file": 3, 
     ("facts", "condition", "words"),
     [
         (READY, Condition.ON, "ready: 1000 bins in q_nm^-1 from Pilatus1M"),
+        (
+            replace(READY, settings=replace(SET, radial_bins=0, azimuthal_bins=36)),
+            Condition.ON,
+            "ready: 36 bins in chi_deg from Pilatus1M",
+        ),
         (replace(READY, opening=True), Condition.INIT, "opening the store"),
         (replace(READY, settings=Settings()), Condition.STANDBY, "call LoadPoni, or set distance"),
         (replace(READY, busy="reducing a.h5"), Condition.RUNNING, "reducing a.h5"),

@@ -88,6 +88,9 @@ def test_a_run_is_reduced_shown_and_stored(
     assert (device.frames_seen, device.frames_reduced, device.frames_failed) == (20, 20, 0)
     assert (device.raw_uid, device.frames_pending) == (scan.uid, 0)
     assert 0 < device.processing_time < 1000
+    assert np.isfinite(device.std).any()
+    assert device.pixels_rejected == 0
+    assert ": chosen by auto from " in device.engine_used
     with open_store(Workspace(own.registration.directory)) as store:
         (run,) = find_reduced(store, raw_uid=scan.uid)
         np.testing.assert_array_equal(run["primary"]["intensity"].read(), curves)

@@ -25,6 +25,16 @@ WRITTEN: dict[str, object] = {
     "error_model": "poisson",
     "polarization_factor": 0.1 + 0.7,
     "solid_angle_correction": False,
+    "coefficients": "compact",
+    "outlier_rejection": "sigma_clip",
+    "outlier_threshold": 1 / 3,
+    "outlier_iterations": 3,
+    "quantile_range": [1 / 3, 0.1 + 0.7],
+    "polarization_axis": 1 / 3,
+    "absolute_scale": 0.1 + 0.2,
+    "saturation": 1e6 / 3,
+    "dummy": -2.0,
+    "delta_dummy": 1 / 3,
 }
 
 
@@ -53,7 +63,8 @@ def test_settings_that_clients_wrote_survive_a_kill_to_the_last_digit(own: Serve
     for name, value in WRITTEN.items():
         setattr(proxy, name, value)
     wait_for(lambda: digits_kept(own, "poni1", 0.1 + 0.2), "all digits in the database")
-    wait_for(lambda: '"error_model": "poisson"' in proxy.recipe, "the recipe")
+    wait_for(lambda: digits_kept(own, "delta_dummy", 1 / 3), "those of the last one")
+    wait_for(lambda: f'"delta_dummy": {1 / 3}' in proxy.recipe, "the recipe")
     before = everything(proxy)
     own.kill()
     assert everything(own.start()) == before
@@ -82,7 +93,7 @@ def restart_with(own: Server, values: dict[str, str]) -> tango.DeviceProxy:
 
 def test_memorized_values_out_of_range_are_reported_in_status(own: Server) -> None:
     """Tango alone would ignore them silently, and show them as set points."""
-    spoiled = {"distance": "-1", "radial_bins": "0", "radial_unit": "inch", "rot1": "turned"}
+    spoiled = {"distance": "-1", "radial_bins": "-3", "radial_unit": "inch", "rot1": "turned"}
     proxy = restart_with(own, {**spoiled, "wavelength": "0.4066"})
     assert proxy.state() == tango.DevState.ALARM
     for name, text in spoiled.items():
@@ -97,6 +108,23 @@ def test_memorized_values_out_of_range_are_reported_in_status(own: Server) -> No
     proxy.rot1 = 0.0
     assert json.loads(proxy.recipe)["geometry"]["wavelength"] == 4.066e-11
     wait_for(lambda: proxy.state() == tango.DevState.ON, "ON")
+
+
+def test_edges_of_bins_survive_a_restart_to_the_last_digit(own: Server) -> None:
+    proxy = tango.DeviceProxy(own.trl)
+    proxy.Configure(json.dumps({"recipe": RECIPE}))
+    proxy.radial_edges = [0.1 + 0.2, 1.0, 10 / 3, 5.0]
+    digest = recipe_from_mapping(
+        {**RECIPE, "binning": {"kind": "radial", "edges": [0.1 + 0.2, 1.0, 10 / 3, 5.0]}}
+    ).digest
+    wait_for(lambda: proxy.recipe_digest == digest, "the recipe with edges")
+    assert proxy.read_attribute("radial_bins").w_value == proxy.radial_bins == 3
+    own.stop()
+    proxy = own.start()
+    assert proxy.recipe_digest == digest
+    np.testing.assert_array_equal(proxy.radial_edges, [0.1 + 0.2, 1.0, 10 / 3, 5.0])
+    proxy.radial_bins = 64
+    np.testing.assert_array_equal(proxy.radial_edges, [0.0, 0.0])
 
 
 def test_a_memorized_file_that_is_gone_alarms_and_names_it(own: Server, tmp_path: Path) -> None:

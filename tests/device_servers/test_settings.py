@@ -9,24 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringline.device_servers.setting_table import SETTINGS, configuration, configured
+from ringline.device_servers.configuration import configuration, configured
+from ringline.device_servers.setting_table import SETTINGS
 from ringline.device_servers.settings import Settings, detector_from_text, detector_to_text
 from ringline.processing import (
+    COEFFICIENTS,
     ERROR_MODELS,
     SPLITTINGS,
     UNITS,
+    Azimuthal,
     Cake,
     Corrections,
     Detector,
     Geometry,
+    QuantileRange,
     Radial,
     Recipe,
     RecipeError,
     Sensor,
+    SigmaClip,
     detector_named,
     read_poni,
     write_poni,
 )
+from ringline.processing.corrections import ARRAYS
 
 LENGTHS = st.floats(-10, 10)
 ANGLES = st.floats(-3, 3)
@@ -45,23 +51,75 @@ GEOMETRIES = st.builds(
             replace(detector_named("Eiger4M"), orientation=2),
             Detector(pixel1=1e-4, pixel2=2e-4),
             Detector(pixel1=1e-4, pixel2=2e-4, shape=(30, 40), orientation=1),
+            Detector(pixel1=1e-4, pixel2=2e-4, sensor=Sensor("Si", 3e-4)),
+            replace(detector_named("Eiger4M"), sensor=Sensor("CdTe", 1 / 3e3)),
             replace(detector_named("Eiger4M"), sensor=Sensor("CdTe", 1e-3)),
         ]
     ),
 )
-RANGES = st.none() | st.tuples(st.floats(0, 1), st.floats(2, 5))
-AXES = (st.sampled_from(sorted(UNITS)), RANGES, RANGES)
-RECIPES = st.builds(
-    Recipe,
-    geometry=GEOMETRIES,
-    binning=st.builds(Radial, st.integers(1, 5000), *AXES)
-    | st.builds(Cake, st.integers(1, 5000), st.integers(1, 720), *AXES),
-    splitting=st.sampled_from(SPLITTINGS),
-    error_model=st.sampled_from(ERROR_MODELS),
-    corrections=st.builds(
-        Corrections, polarization=st.none() | st.floats(-1, 1), solid_angle=st.booleans()
-    ),
-)
+RANGES = st.none() | st.tuples(st.floats(0, 1), st.floats(2, 3))
+RADIAL = [name for name, unit in UNITS.items() if not unit.periodic]
+UNIT = st.sampled_from([*RADIAL, "formula: 2 * q"])
+EDGES = st.just((-1.5, 0.1, 0.3, 2.0)) | st.just((0.0, 1 / 3))
+
+
+def sampled(draw: st.DrawFn, kind: type, **values: st.SearchStrategy[object]) -> object:
+    """A value with each of its fields drawn: none is forgotten."""
+    assert {field.name for field in fields(kind)} == set(values), kind
+    return kind(**{name: draw(value) for name, value in values.items()})
+
+
+@st.composite
+def binnings(draw: st.DrawFn) -> object:
+    given = draw(st.booleans())
+    edges, ranges = (EDGES, st.none()) if given else (st.none(), RANGES)
+    bins = st.just(0) if given else st.integers(1, 5000)
+    match draw(st.sampled_from([Radial, Azimuthal, Cake])):
+        case kind if kind is Radial:
+            unit = draw(UNIT | st.sampled_from(["chi_deg", "chi_rad"]))
+            return sampled(
+                draw, Radial, bins=bins, unit=st.just(unit), radial_range=ranges, edges=edges,
+                azimuth_range=st.none() if unit.startswith("chi") else RANGES,
+            )  # fmt: skip
+        case kind if kind is Azimuthal:
+            return sampled(
+                draw, Azimuthal, bins=bins, unit=st.sampled_from(["chi_deg", "chi_rad"]),
+                radial_range=RANGES, azimuth_range=ranges, radial_unit=UNIT, edges=edges,
+            )  # fmt: skip
+    return sampled(
+        draw, Cake, radial_bins=bins, azimuthal_bins=st.integers(1, 720), unit=UNIT,
+        radial_range=ranges, azimuth_range=RANGES, edges=edges, azimuth_edges=st.none(),
+    )  # fmt: skip
+
+
+@st.composite
+def corrections(draw: st.DrawFn) -> object:
+    numbers, nothing = st.floats(-1e6, 1e6), st.none()
+    return sampled(
+        draw, Corrections, mask=nothing, dark=nothing, flat=nothing, dark_variance=nothing,
+        variance=nothing, polarization=nothing | st.floats(-1, 1), polarization_axis=numbers,
+        solid_angle=st.booleans(), absorption=st.booleans(),
+        monitor=nothing | st.floats(1e-6, 1e9), scale=st.floats(1e-6, 1e9),
+        saturation=nothing | numbers, dummy=nothing | numbers, delta_dummy=st.floats(0, 10),
+    )  # fmt: skip
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> object:
+    outliers = (
+        st.none()
+        | st.builds(SigmaClip, st.floats(0, 50), st.integers(1, 50))
+        | st.builds(QuantileRange, st.floats(0, 0.5), st.floats(0.5, 1))
+    )
+    return sampled(
+        draw, Recipe, geometry=GEOMETRIES, binning=binnings(),
+        splitting=st.sampled_from(SPLITTINGS),
+        error_model=st.sampled_from([name for name in ERROR_MODELS if name != "variance"]),
+        coefficients=st.sampled_from(COEFFICIENTS), outliers=outliers, corrections=corrections(),
+    )  # fmt: skip
+
+
+RECIPES = recipes()
 
 
 @given(recipe=RECIPES)
@@ -112,8 +170,26 @@ def test_every_field_is_a_setting_and_every_setting_says_what_it_is() -> None:
         ("energy", 0, "energy must be > 0 keV, got 0"),
         ("poni1", float("inf"), "poni1 must be finite"),
         ("poni1", "wide", "poni1 must be a number, got 'wide'"),
-        ("radial_bins", 0, "radial_bins must be a whole number >= 1, got 0"),
-        ("radial_bins", 1e9, "radial_bins must be a whole number >= 1, got 1000000000.0"),
+        ("radial_bins", -1, "radial_bins must be a whole number >= 0, got -1"),
+        ("radial_bins", 1e9, "radial_bins must be a whole number >= 0, got 1000000000.0"),
+        ("radial_edges", [0, 2, 1], "radial_edges must ascend, got 2 before 1"),
+        ("radial_edges", [1], "radial_edges must be at least two numbers, got 1"),
+        ("radial_edges", 3, "radial_edges must be a list of numbers, got 3"),
+        ("azimuth_edges", range(9000), "azimuth_edges must be at most 8193 numbers, got 9000"),
+        ("radial_unit", "formula: spam", "spam"),
+        ("azimuthal_unit", "q_nm^-1", "unknown azimuthal_unit 'q_nm^-1'"),
+        ("coefficients", "exakt", "unknown coefficients 'exakt': did you mean 'exact'?"),
+        ("outlier_rejection", "clip", "unknown outlier_rejection 'clip'"),
+        ("outlier_threshold", -1, "outlier_threshold must be from 0 to inf, got -1"),
+        ("outlier_iterations", 0, "outlier_iterations must be a whole number >= 1, got 0"),
+        ("quantile_range", [0.7, 0.2], "quantiles must be 0 <= low <= high <= 1, got 0.7 and 0.2"),
+        ("quantile_range", [0.7], "quantile_range must be two numbers, low and high"),
+        ("absolute_scale", 0, "absolute_scale must be > 0, got 0"),
+        ("monitor_reference", -2, "monitor_reference must be from 0 to inf, got -2"),
+        ("delta_dummy", -1, "delta_dummy must be from 0 to inf, got -1"),
+        ("saturation", float("nan"), "saturation must be finite"),
+        ("polarization_axis", float("inf"), "polarization_axis must be finite (degree)"),
+        ("dark_variance_file", "v.npy", "dark_variance_file must be an absolute path"),
         ("radial_bins", 70000, "radial_bins must be at most 65536, got 70000"),
         ("orientation", 5, "orientation must be at most 4, got 5"),
         ("radial_unit", "q_nm", "unknown radial_unit 'q_nm': did you mean 'q_nm^-1'"),
@@ -180,6 +256,57 @@ def test_setting_a_polarization_factor_switches_the_correction_on() -> None:
     assert not off.polarization_correction
 
 
+@pytest.mark.parametrize(
+    ("value", "switch"),
+    [("saturation", "saturation_rejection"), ("dummy", "dummy_rejection")],
+)
+def test_setting_a_value_that_counts_nowhere_switches_its_rejection_on(
+    value: str, switch: str
+) -> None:
+    settings = configured(READY, {value: -2.0})
+    assert getattr(settings, switch)
+    corrections = settings.recipe().corrections
+    assert getattr(corrections, value) == -2.0
+    off = configured(settings, {switch: False})
+    assert getattr(off.recipe().corrections, value) is None
+
+
+READY = Settings(distance=1.0, wavelength=1e-10, detector="Pilatus1M")
+
+
+def test_azimuthal_bins_without_radial_ones_make_an_azimuthal_profile() -> None:
+    given = {"radial_bins": 0, "azimuthal_bins": 36, "radial_unit": "2th_deg"}
+    binning = configured(READY, {**given, "radial_range": [1, 2]}).recipe().binning
+    assert binning == Azimuthal(36, radial_range=(1, 2), radial_unit="2th_deg")
+
+
+def test_no_bins_at_all_are_refused() -> None:
+    with pytest.raises(RecipeError, match="radial_bins and azimuthal_bins are both 0"):
+        configured(READY, {"radial_bins": 0}).recipe()
+
+
+def test_writing_edges_sets_the_number_of_bins_and_another_number_drops_the_edges() -> None:
+    settings = configured(READY, {"radial_edges": [0, 1, 3]})
+    assert settings.recipe().binning == Radial(edges=(0, 1, 3))
+    assert settings.radial_bins == 2
+    assert configured(settings, {"radial_bins": 2}) == settings
+    assert configured(settings, {"radial_bins": 7}).recipe().binning == Radial(7)
+    equal = configured(settings, {"radial_edges": [0, 0]})
+    assert equal.recipe().binning == Radial(2)
+
+
+def test_edges_and_another_number_of_bins_in_one_configuration_are_refused() -> None:
+    given = {"radial_bins": 7, "radial_edges": [0, 1, 3]}
+    with pytest.raises(RecipeError, match="radial_bins is 7, but radial_edges are those of 2"):
+        configured(READY, given)
+    assert configured(READY, {**given, "radial_bins": 0}).radial_bins == 2
+
+
+def test_a_unit_may_be_a_formula() -> None:
+    settings = configured(READY, {"radial_unit": "formula: q**2"})
+    assert settings.recipe().binning.unit == "formula: q**2"
+
+
 def test_settings_without_geometry_say_what_is_missing() -> None:
     assert Settings().not_set() == ["distance", "wavelength", "detector"]
 
@@ -227,3 +354,37 @@ def test_files_of_arrays_are_kept_by_their_paths(tmp_path: Path) -> None:
     settings = replace(Settings(), dark_file="/former/dark.npy").with_recipe(recipe)
     assert (settings.mask_file, settings.dark_file) == (str(tmp_path / "mask.npy"), "")
     assert settings.recipe().digest == recipe.digest
+
+
+def test_every_array_is_kept_by_its_path(tmp_path: Path) -> None:
+    paths = {name: tmp_path / f"{name}.npy" for name in ARRAYS}
+    for number, path in enumerate(paths.values()):
+        np.save(path, np.full((30, 40), number))
+    detector = Detector(pixel1=1e-4, pixel2=1e-4, shape=(30, 40))
+    recipe = Recipe(
+        geometry=Geometry(distance=1, wavelength=1e-10, detector=detector),
+        binning=Radial(10),
+        error_model="variance",
+        corrections=Corrections(**paths),
+    )
+    settings = Settings().with_recipe(recipe)
+    assert settings.recipe() == recipe
+    assert settings.dark_variance_file == str(paths["dark_variance"])
+
+
+def test_corners_of_pixels_and_their_digest_are_kept_by_their_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = Detector(pixel1=1e-4, pixel2=1e-4, shape=(3, 4)).pixel_corners()
+    monkeypatch.chdir(tmp_path)
+    np.save("corners.npy", flat + np.random.default_rng(1).uniform(0, 1e-5, flat.shape))
+    detector = Detector(pixel1=1e-4, pixel2=1e-4, corners="corners.npy", sensor=Sensor("Si", 3e-4))
+    geometry = Geometry(distance=1, wavelength=1e-10, detector=detector, parallax=True)
+    recipe = Recipe(geometry=geometry, binning=Radial(10))
+    settings = configured(Settings(), {"recipe": recipe.to_mapping()})
+    assert str(tmp_path) in settings.detector
+    monkeypatch.chdir("/")  # as a server that was started elsewhere
+    assert settings.recipe().digest == recipe.digest
+    np.save(tmp_path / "corners.npy", flat)
+    with pytest.raises(RecipeError, match="corners.*changed since"):
+        settings.recipe()
