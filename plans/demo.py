@@ -14,7 +14,16 @@ from ringline.plans.demo_run import Experiment, account_of, report_of, take_fram
 from ringline.plans.exposures import SimulatedExposures
 from ringline.plans.served_system import Ended, ServedSystem, ending_on_signals
 from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetector, demo_scene
-from ringline.processing import Corrections, Geometry, Radial, Recipe, RecipeError, read_poni
+from ringline.processing import (
+    SPLITTINGS,
+    Corrections,
+    Geometry,
+    Radial,
+    Recipe,
+    RecipeError,
+    read_poni,
+)
+from ringline.processing.checks import require_choice
 from ringline.processing.command_line import DONE, Command
 
 _SERVE = ("--monitor", "detector-monitor")
@@ -35,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--orientation", type=int, metavar="1-4", help="of the images (default: the PONI's)")
     add("--calibrant", metavar="NAME", help="rings to draw on the image: LaB6 or CeO2")
     add("--bins", type=int, default=500, metavar="N", help="radial bins (default: 500)")
+    add("--split", default="bbox", metavar="S",
+        help=f"one of {', '.join(SPLITTINGS)} (default: bbox)")  # fmt: skip
     add("--size", type=int, default=512, metavar="PIXELS",
         help="edge of the simulated detector, up to 2048 (default: 512)")  # fmt: skip
     add("--bad-frames", type=int, default=0, metavar="N",
@@ -88,6 +99,7 @@ def _check(options: argparse.Namespace) -> None:
             raise RecipeError(f"{name} must be from {low} to {high}, got {value}")
     if not 0 < options.rate <= 1000:
         raise RecipeError(f"--rate must be > 0 and <= 1000 Hz, got {options.rate:g}")
+    require_choice("splitting", options.split, SPLITTINGS)
     if bool(options.image) != bool(options.poni):
         raise RecipeError("--image and --poni belong together: give both or none")
     if options.calibrant:
@@ -136,7 +148,7 @@ def _recipe(options: argparse.Namespace, geometry: Geometry, corrections: Correc
     return Recipe(
         geometry=geometry,
         binning=Radial(options.bins, unit="q_nm^-1"),
-        splitting="bbox",
+        splitting=options.split,
         error_model="poisson",
         corrections=corrections,
     )

@@ -25,7 +25,10 @@ class Readiness:
     readable_folders: tuple[Path, ...]
 
 
-_READ = ("intensity", "sigma", "frame_index", "frames_reduced", "frames_failed", "recipe_digest")
+_READ = (
+    *("intensity", "sigma", "frame_index", "pixels_rejected"),
+    *("frames_reduced", "frames_failed", "recipe_digest"),
+)
 
 
 class ReducerClient:

@@ -130,6 +130,7 @@ def test_services_end_when_the_demo_is_killed(tmp_path: Path) -> None:
         (("--rate", "nan"), "--rate must be > 0 and <= 1000 Hz, got nan"),
         (("--image", "a.tif"), "--image and --poni belong together"),
         (("--bad-frames", 300), "--bad-frames must be from 0 to 150, got 300"),
+        (("--split", "bbx"), "unknown splitting 'bbx': did you mean 'bbox'?"),
         (("--calibrant", "AgBh"), "unknown crystal 'AgBh'"),
         (("--directory", "/proc/none"), "/proc/none cannot be written"),
     ],

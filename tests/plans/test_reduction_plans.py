@@ -100,6 +100,9 @@ def test_reduce_fly_reduces_while_frames_are_taken_and_returns_when_all_are_done
     assert reduction.up_to_date
     readings = run_in(engine, reduction.read())
     assert readings["reduction-frame_index"]["value"] == 99
+    assert readings["reduction-pixels_rejected"]["value"] == 0
+    assert np.isfinite(run_in(engine, reduction.std.get_value())).any()
+    assert run_in(engine, reduction.engine_used.get_value())
     assert accounts_of(store, raw_uid) == (100, 100, 0, 0)
     (header,) = find_reduced_headers(store.broker(), raw_uid=raw_uid)
     assert header.start["purpose"] == "reduction"
