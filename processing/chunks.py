@@ -1,6 +1,7 @@
 """Chunks of HDF5 datasets, looked at before HDF5 decodes them."""
 
 import struct
+from enum import Enum
 
 import h5py
 
@@ -12,8 +13,30 @@ _HEADER = struct.Struct(">QI")
 _BLOCK_LENGTH = struct.Struct(">I")
 
 
+class Compression(Enum):
+    """What the only filter of a dataset is, as far as it matters here."""
+
+    LZ4 = _LZ4
+    """Bitshuffle with LZ4."""
+    ZSTD = _ZSTD
+    """Bitshuffle with Zstandard."""
+    OTHER = 0
+    """None, several, or another one."""
+
+
+def compression_of(segment: h5py.Dataset) -> Compression:
+    """The filter of a dataset."""
+    plan = segment.id.get_create_plist()
+    if segment.chunks is None or plan.get_nfilters() != 1:
+        return Compression.OTHER
+    code, _, values, _ = plan.get_filter(0)
+    if code != _BITSHUFFLE or len(values) < 5 or values[4] not in (_LZ4, _ZSTD):
+        return Compression.OTHER
+    return Compression(values[4])
+
+
 def check_frame(segment: h5py.Dataset, index: int) -> None:
-    """Refuse a frame whose chunks were cut short, in a dataset of shape (frames, slow, fast).
+    """Refuse a frame whose chunks were cut short, in a bitshuffled dataset.
 
     The bitshuffle filter trusts the lengths in a chunk and reads beyond its end, which kills the
     process, so they are added up first.
@@ -23,14 +46,14 @@ def check_frame(segment: h5py.Dataset, index: int) -> None:
     FrameError:
         Naming the chunk.
     """
-    if segment.ndim != 3 or segment.chunks is None or not _is_bitshuffled(segment):
+    if segment.ndim != 3:
         return
     depth, rows, columns = segment.chunks
     first = index - index % depth
     for row in range(0, segment.shape[1], rows):
         for column in range(0, segment.shape[2], columns):
             place = (first, row, column)
-            if segment.id.get_chunk_info_by_coord(place).byte_offset is None:
+            if not _is_stored(segment, place):
                 continue
             skipped_filters, chunk = segment.id.read_direct_chunk(place)
             if not skipped_filters and not _is_whole(chunk, segment.dtype.itemsize):
@@ -44,16 +67,18 @@ def is_written(segment: h5py.Dataset, index: int) -> bool:
     """Whether a frame's first chunk is there: HDF5 silently gives the fill value where not."""
     if segment.chunks is None or segment.is_virtual or segment.ndim == 2:
         return True
-    place = (index - index % segment.chunks[0], 0, 0)
-    return segment.id.get_chunk_info_by_coord(place).byte_offset is not None
+    return _is_stored(segment, (index - index % segment.chunks[0], 0, 0))
 
 
-def _is_bitshuffled(segment: h5py.Dataset) -> bool:
-    plan = segment.id.get_create_plist()
-    if plan.get_nfilters() != 1:
+def _is_stored(segment: h5py.Dataset, place: tuple[int, int, int]) -> bool:
+    # Asked for a chunk's address, HDF5 goes through all chunks before it.
+    try:
+        segment.id.read_direct_chunk(place, out=bytearray(1))
+    except ValueError:  # longer than that
+        return True
+    except RuntimeError:
         return False
-    code, _, values, _ = plan.get_filter(0)
-    return bool(code == _BITSHUFFLE and len(values) > 4 and values[4] in (_LZ4, _ZSTD))
+    return True
 
 
 def _is_whole(chunk: bytes, itemsize: int) -> bool:
