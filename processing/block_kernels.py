@@ -24,8 +24,8 @@ out:
 """
 
 import numpy as np
-from numba import njit
 
+from ringline.processing.compiled import jit
 from ringline.processing.numba_kernels import SEGMENTS, counts_here, none_out
 from ringline.processing.vector_ir import LANES, add_block, block_inside
 
@@ -34,10 +34,8 @@ MOST_PER_BIN = 65_535
 
 ALL_LANES = np.uint16(2**LANES - 1)
 
-_jit = njit(nogil=True, cache=True)
 
-
-@_jit
+@jit
 def add_one(block, first, shares, place, sums, counted):
     """Add one value, exactly as the vectors do; ``place``: its number, its pixel and its lane."""
     number, pixel, lane = place
@@ -61,7 +59,7 @@ def add_one(block, first, shares, place, sums, counted):
                 sums[here + width * lanes_] += share * share * max(x, 1.0)
 
 
-@_jit
+@jit
 def add_checked(block, rows, first, limits, shares, pixels, sums, counted, out):
     """Add the values that count of the pixels pixels[0] .. pixels[1] - 1; count the others."""
     trash = first.dtype.type(out[0])
@@ -76,7 +74,7 @@ def add_checked(block, rows, first, limits, shares, pixels, sums, counted, out):
                 out[1][lane] += 1
 
 
-@_jit
+@jit
 def is_clean(block, rows, first, limits, simple, pixel, trash):
     """Whether the values of sixteen pixels of all frames count, but for pixels without a bin."""
     lanes = np.uint64(LANES)
@@ -94,7 +92,7 @@ def is_clean(block, rows, first, limits, simple, pixel, trash):
     return clean
 
 
-@_jit
+@jit
 def sum_block(block, rows, first, limits, simple, shares, pixels, sums, counted, out):
     """Add the pixels pixels[0] .. pixels[1] - 1 in their order."""
     start, stop = np.uint64(pixels[0]), np.uint64(pixels[1])
@@ -111,7 +109,7 @@ def sum_block(block, rows, first, limits, simple, shares, pixels, sums, counted,
     add_checked(block, rows, first, limits, shares, (whole, stop), sums, counted, out)
 
 
-@_jit
+@jit
 def whole_block(block, rows, first, limits, simple, span, sums, counted, total, out):
     """Sums of the pixels span[0] .. span[1] - 1 without splitting.
 
@@ -128,7 +126,7 @@ def whole_block(block, rows, first, limits, simple, span, sums, counted, total, 
             counted[:] = 0
 
 
-@_jit
+@jit
 def split_block(block, rows, first, limits, simple, shares, extra, span, sums, counted, total, out):
     """Sums of the pixels span[0] .. span[1] - 1 with splitting, in the order of one frame.
 
@@ -147,7 +145,7 @@ def split_block(block, rows, first, limits, simple, shares, extra, span, sums, c
         sums[:] = 0
 
 
-@_jit
+@jit
 def add_extra_block(block, rows, limits, extra, pixels, sums):
     """Add the extra shares of the pixels pixels[0] .. pixels[1] - 1."""
     pixel_of, bin_of, share_of, scale = extra
@@ -166,7 +164,7 @@ def add_extra_block(block, rows, limits, extra, pixels, sums):
                 sums[bin_of[i], 1, 0, lane] += share * share * max(x, 1.0)
 
 
-@_jit
+@jit
 def fold_block(sums, total):
     """Add sums by first bin to sums by bin."""
     planes, bins = total.shape[0], total.shape[1] - 1

@@ -1,13 +1,14 @@
-"""Compiled geometry of one pixel on the axes: the part of it that lies in each bin."""
+"""Compiled geometry of one pixel on the axes: the part of it that lies in each bin.
+
+Arrays are passed one by one: those in a tuple cost an atomic count at every access.
+"""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-POINT, BOX, SHRUNK_BOX, POLYGON = 0, 1, 2, 3
-"""Shape of a pixel on the axes; the splittings ``no``, ``bbox``, ``pseudo`` and ``full``."""
+from ringline.processing.compiled import inner
 
 TURN = 2.0 * math.pi
 
@@ -15,11 +16,6 @@ QUANTUM = 2.0**-24
 """Shares are multiples of this. So float32 holds them exactly, those of a pixel add up to one
 exactly, and a float64 sum of shares times integers is exact up to 2^29, in any order."""
 SMALLEST = 0.5 * QUANTUM
-
-jit = njit(nogil=True, cache=True, error_model="numpy")
-# Called for each pixel, these allocate nothing: counting who holds their arrays, which numba
-# does atomically at every call, would take longer than their work.
-inner = njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 
 class AxisGrid(NamedTuple):

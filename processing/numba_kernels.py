@@ -27,8 +27,8 @@ found:
 """
 
 import numpy as np
-from numba import njit
 
+from ringline.processing.compiled import jit
 from ringline.processing.vector_ir import add_shares
 
 SEGMENTS = 4
@@ -37,10 +37,8 @@ SEGMENTS = 4
 CHUNK = 32
 """Pixels of a segment that are checked together, before their addition."""
 
-_jit = njit(nogil=True, cache=True)
 
-
-@_jit
+@jit
 def counts_here(value, limits):
     """Whether a raw value counts: low <= value <= high and not in the hole. NaN does not.
 
@@ -50,7 +48,7 @@ def counts_here(value, limits):
     return inside & ~((value >= limits[2]) & (value <= limits[3]))
 
 
-@_jit
+@jit
 def all_count(raw, start, number, limits):
     """Whether ``number`` values from ``start`` on all count."""
     bad = False
@@ -59,7 +57,7 @@ def all_count(raw, start, number, limits):
     return not bad
 
 
-@_jit
+@jit
 def none_out(raw, first, start, number, limits, trash):
     """Whether all of these values count, but for those of pixels that have no bin.
 
@@ -73,7 +71,7 @@ def none_out(raw, first, start, number, limits, trash):
     return not bad
 
 
-@_jit
+@jit
 def add_pixel(raw, first, shares, pixel, offset, signal, variance, zero):
     """Add a pixel to the sums of the segment whose bins begin at ``offset``."""
     value = raw[pixel]
@@ -93,7 +91,7 @@ def add_pixel(raw, first, shares, pixel, offset, signal, variance, zero):
             add_shares(signal, np.uint64(2) * at, shares[0], start, lanes, x, max(x, 1.0))
 
 
-@_jit
+@jit
 def add_checked(raw, first, limits, shares, place, stride, signal, variance, zero, found):
     """Add a pixel, or write it down if it has a bin and its value does not count.
 
@@ -107,7 +105,7 @@ def add_checked(raw, first, limits, shares, place, stride, signal, variance, zer
         found[1][segment] += 1
 
 
-@_jit
+@jit
 def sum_span(raw, first, limits, shares, span, signal, variance, zero, found):
     """Sums over the pixels span[0] .. span[1] - 1, in four segments.
 
@@ -143,7 +141,7 @@ def sum_span(raw, first, limits, shares, span, signal, variance, zero, found):
         add_checked(raw, first, limits, shares, place, stride, signal, variance, zero, found)
 
 
-@_jit
+@jit
 def sum_extra(raw, limits, extra, scale, pixels, sums):
     """Add the extra shares of the pixels pixels[0] .. pixels[1] - 1.
 
@@ -170,7 +168,7 @@ def sum_extra(raw, limits, extra, scale, pixels, sums):
             sums[extra[1][i], 1, 0] += share * share * max(x, 1.0)
 
 
-@_jit
+@jit
 def find_exceptions(raw, first, limits, span, numbers):
     """Fill ``numbers`` with the pixels span[0] .. span[1] - 1 that have a bin and do not count."""
     count = 0
@@ -185,7 +183,7 @@ def find_exceptions(raw, first, limits, span, numbers):
                 count += 1
 
 
-@_jit
+@jit
 def fold(sums, total):
     """Add sums by first bin, (bins + 1, planes, width), to sums by bin, (planes, bins + 1)."""
     planes, bins = total.shape[0], total.shape[1] - 1
@@ -198,7 +196,7 @@ def fold(sums, total):
             total[plane, i] += value
 
 
-@_jit
+@jit
 def whole_group(raw, first, limits, span, total, zero, poisson, found):
     """Sums of a group of four segments without splitting.
 
@@ -225,7 +223,7 @@ def whole_group(raw, first, limits, span, total, zero, poisson, found):
             total += sums[:, way]
 
 
-@_jit
+@jit
 def split_group(raw, first, limits, shares, extra, scale, span, total, poisson, found):
     """Sums of a group of four segments with splitting; arguments as above."""
     ways = SEGMENTS if span[2] else 1

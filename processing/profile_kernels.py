@@ -2,7 +2,7 @@
 
 import math
 
-from ringline.processing.cell_kernels import jit
+from ringline.processing.compiled import jit
 
 
 @jit

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ringline.processing.compiled import jit, jit_sums
 from ringline.processing.ring_kernels import (
     COUNT,
     INVALID,
@@ -26,8 +27,6 @@ from ringline.processing.ring_kernels import (
     Bounds,
     Entries,
     Errors,
-    compiled,
-    compiled_sum,
     load,
     room_for,
 )
@@ -92,13 +91,13 @@ class Ends(NamedTuple):
     below_high: float
 
 
-@compiled
+@jit
 def candidates_for(size: int) -> Candidates:
     """Room for a ring of some size."""
     return Candidates(np.empty(size), np.empty(size), np.empty(size, np.int32), np.empty(BUCKETS))
 
 
-@compiled
+@jit
 def reached(ring: Ring, target: float, room: Candidates) -> float:
     """The smallest x such that the weight up to it, and of all equal to it, reaches the target.
 
@@ -120,7 +119,7 @@ def reached(ring: Ring, target: float, room: Candidates) -> float:
         size, below = narrowed(room, size, (low, scale), (below, target))
 
 
-@compiled
+@jit
 def narrowed(
     room: Candidates, size: int, grid: tuple[float, float], weights: tuple[float, float]
 ) -> tuple[int, float]:
@@ -158,7 +157,7 @@ def narrowed(
     return left, below
 
 
-@compiled
+@jit
 def reached_in_order(x: FloatArray, weight: FloatArray, target: float) -> float:
     """``reached`` by sorting; disturbs the arrays."""
     for i in range(1, x.size):
@@ -175,7 +174,7 @@ def reached_in_order(x: FloatArray, weight: FloatArray, target: float) -> float:
     return float(x[-1])
 
 
-@compiled_sum
+@jit_sums
 def total(
     values: FloatArray | npt.NDArray[np.float32], x: FloatArray, low: float, high: float
 ) -> float:
@@ -186,7 +185,7 @@ def total(
     return result
 
 
-@compiled_sum
+@jit_sums
 def part(ring: Ring, low: float, high: float, center: float) -> Kept:
     """Sums over all entries with low <= x <= high."""
     x, weight = ring.x, ring.weight
@@ -208,7 +207,7 @@ def part(ring: Ring, low: float, high: float, center: float) -> Kept:
     return Kept(entries, norm, norm_sq, first, cross, square, count, variance)
 
 
-@compiled
+@jit
 def ends_of(ring: Ring, targets: tuple[float, float], slack: float, room: Candidates) -> Ends:
     """Where the range of quantiles begins and ends.
 
@@ -222,7 +221,7 @@ def ends_of(ring: Ring, targets: tuple[float, float], slack: float, room: Candid
     return Ends(low, high, below, total(ring.weight, ring.x, -np.inf, np.nextafter(high, -np.inf)))
 
 
-@compiled
+@jit
 def kept_of_equals(
     equals: Kept, below: float, targets: tuple[float, float], slack: float, inside: bool
 ) -> float:
@@ -249,7 +248,7 @@ def kept_of_equals(
     return max(min(last, equals.entries) - max(first, 1.0) + 1.0, 0.0)
 
 
-@compiled
+@jit
 def added(sums: Kept, more: Kept, fraction: float) -> Kept:
     """Sums and a fraction of more sums."""
     return Kept(
@@ -264,7 +263,7 @@ def added(sums: Kept, more: Kept, fraction: float) -> Kept:
     )
 
 
-@compiled
+@jit
 def kept_of_ring(
     ring: Ring, ends: Ends, targets: tuple[float, float], slack: float, center: float
 ) -> Kept:
@@ -286,7 +285,7 @@ def kept_of_ring(
     return result
 
 
-@compiled
+@jit
 def kept_spread(ring: Ring, between: Range, room: Candidates) -> tuple[Kept, float, float]:
     """Sums over what is kept of a ring, its mean, and the sum of w^2 (x - mean)^2."""
     weight = total(ring.weight, ring.x, -np.inf, np.inf)
@@ -305,7 +304,7 @@ def kept_spread(ring: Ring, between: Range, room: Candidates) -> tuple[Kept, flo
     return kept, mean, max(square, 0.0)
 
 
-@compiled
+@jit
 def quantile_range(
     entries: Entries,
     bounds: Bounds,

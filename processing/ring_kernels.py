@@ -5,36 +5,18 @@ intensity x = s / w. One thread handles a ring, in the order of its entries, so 
 the same bits on any number of threads.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ringline.processing.compiled import jit
 from ringline.processing.types import FloatArray, ImageArray, IntArray
 
 SIGNAL, VARIANCE, NORM, NORM_SQ, COUNT = range(5)
 """Columns of the sums of rings."""
 REJECTED, INVALID = range(2)
 """Columns of the numbers of entries of rings."""
-
-Function = TypeVar("Function", bound=Callable[..., object])
-
-
-def compiled(function: Function) -> Function:
-    """A function that numba compiles."""
-    return cast("Function", njit(nogil=True, cache=True, error_model="numpy")(function))
-
-
-def compiled_sum(function: Function) -> Function:
-    """A function that numba compiles, with sums taken in vector lanes.
-
-    That is an order of its own, but always the same one.
-    """
-    order_free = {"reassoc", "contract", "nsz", "nnan"}
-    compile_ = njit(nogil=True, cache=True, error_model="numpy", fastmath=order_free)
-    return cast("Function", compile_(function))
 
 
 class Entries(NamedTuple):
@@ -101,7 +83,7 @@ class Valid(NamedTuple):
     """Flat pixel numbers."""
 
 
-@compiled
+@jit
 def room_for(entries: Entries, rings: tuple[int, int], errors: Errors) -> Room:
     """Room for any of the rings first .. last - 1."""
     size = 1
@@ -117,7 +99,7 @@ def room_for(entries: Entries, rings: tuple[int, int], errors: Errors) -> Room:
     )
 
 
-@compiled
+@jit
 def load(
     entries: Entries, bounds: Bounds, errors: Errors, raw: ImageArray, ring: int, room: Room
 ) -> Valid:
@@ -150,7 +132,7 @@ def load(
     return Valid(signal[:count], weight[:count], share, room.variance[:count], pixel)
 
 
-@compiled
+@jit
 def valid_count(raw: FloatArray, bounds: Bounds) -> int:
     """How many raw values count."""
     low, high = bounds.low, bounds.high
@@ -164,7 +146,7 @@ def valid_count(raw: FloatArray, bounds: Bounds) -> int:
     return count
 
 
-@compiled
+@jit
 def mark_valid(raw: FloatArray, bounds: Bounds, valid: npt.NDArray[np.bool_]) -> None:
     """Which raw values count."""
     for i in range(raw.size):
@@ -172,7 +154,7 @@ def mark_valid(raw: FloatArray, bounds: Bounds, valid: npt.NDArray[np.bool_]) ->
         valid[i] = (bounds.low <= raw[i]) & (raw[i] <= bounds.high) & (not hole)
 
 
-@compiled
+@jit
 def own_variance(
     entries: Entries, counts: bool, first: int, raw: FloatArray, variance: FloatArray
 ) -> None:
@@ -189,7 +171,7 @@ def own_variance(
             variance[i] *= np.float64(share[i]) * np.float64(share[i])
 
 
-@compiled
+@jit
 def compact(room: Room, pixel: npt.NDArray[np.uint32], share: npt.NDArray[np.float32]) -> None:
     """Move the valid entries to the front, in their order."""
     count = 0

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ringline.processing.compiled import jit, jit_sums
 from ringline.processing.ring_kernels import (
     COUNT,
     INVALID,
@@ -23,8 +24,6 @@ from ringline.processing.ring_kernels import (
     Entries,
     Errors,
     Valid,
-    compiled,
-    compiled_sum,
     load,
     room_for,
 )
@@ -73,7 +72,7 @@ class Moments(NamedTuple):
     """Sum of own variances."""
 
 
-@compiled_sum
+@jit_sums
 def moments(entries: Valid, low: float, high: float, center: float) -> Moments:
     """Sums over the entries with low <= x <= high."""
     signal, weight = entries.signal, entries.weight
@@ -95,7 +94,7 @@ def moments(entries: Valid, low: float, high: float, center: float) -> Moments:
     return Moments(kept, norm, norm_sq, first, cross, square, shares, variance)
 
 
-@compiled_sum
+@jit_sums
 def total(
     values: FloatArray | npt.NDArray[np.float32], entries: Valid, low: float, high: float
 ) -> float:
@@ -108,7 +107,7 @@ def total(
     return result
 
 
-@compiled_sum
+@jit_sums
 def inside_block(signal: FloatArray, weight: FloatArray, low: float, high: float) -> float:
     """How many of BLOCK entries have low <= x <= high."""
     inside = 0.0
@@ -118,7 +117,7 @@ def inside_block(signal: FloatArray, weight: FloatArray, low: float, high: float
     return inside
 
 
-@compiled
+@jit
 def remaining(
     now: Moments, entries: Valid, interval: Interval, before: Interval, center: float
 ) -> Moments:
@@ -135,7 +134,7 @@ def remaining(
     return without(now, entries, (blocks, signal.size), (interval, before), center)
 
 
-@compiled
+@jit
 def without(
     now: Moments,
     entries: Valid,
@@ -163,7 +162,7 @@ def without(
     return Moments(kept, norm, norm_sq, first, cross, square, shares, variance)
 
 
-@compiled
+@jit
 def about_mean(found: Moments) -> tuple[float, float]:
     """Mean - center, and the sum of w^2 (x - mean)^2.
 
@@ -174,7 +173,7 @@ def about_mean(found: Moments) -> tuple[float, float]:
     return shift, max(square, 0.0)
 
 
-@compiled
+@jit
 def lossy(now: Moments, whole: Moments) -> bool:
     """Whether differences have lost digits, of moments that were ``whole`` when last summed."""
     shift, square = about_mean(now)
@@ -186,7 +185,7 @@ def lossy(now: Moments, whole: Moments) -> bool:
     )
 
 
-@compiled
+@jit
 def clip_ring(entries: Valid, errors: Errors, clip: Clip) -> tuple[Interval, float, Moments]:
     """Narrow the interval of what is kept until nothing more is outside.
 
@@ -223,7 +222,7 @@ def clip_ring(entries: Valid, errors: Errors, clip: Clip) -> tuple[Interval, flo
     return kept, center, now
 
 
-@compiled
+@jit
 def find_spots(entries: Valid, high: float, spots: npt.NDArray[np.uint32], spot_count: int) -> int:
     """Append the pixels of the entries with x > high; how many there are then."""
     signal, weight = entries.signal, entries.weight
@@ -240,7 +239,7 @@ def find_spots(entries: Valid, high: float, spots: npt.NDArray[np.uint32], spot_
     return spot_count
 
 
-@compiled
+@jit
 def sigma_clip(
     entries: Entries,
     bounds: Bounds,

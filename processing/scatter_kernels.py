@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ringline.processing.cell_kernels import inner, jit
+from ringline.processing.compiled import inner, jit
 
 
 @jit

@@ -11,14 +11,13 @@ from ringline.processing.cell_kernels import (
     TURN,
     area_left,
     box_cells,
-    inner,
-    jit,
     limits,
     point_cells,
     polygon_cells,
     turned,
     unwrapped,
 )
+from ringline.processing.compiled import inner, jit
 from ringline.processing.types import FloatArray
 
 POINT, BOX, SHRUNK_BOX, POLYGON = 0, 1, 2, 3
