@@ -288,7 +288,7 @@ class RunReducer:
                     monitor=last.monitor,
                     timestamp_written=time.time(),
                     rejected=last.rejected,
-                    engine=self._target.reduction.engine if self._target else "",
+                    engine=_engine(self._target),
                     processing_time=took / len(outcomes),
                     accounts=self.accounts,
                 )
@@ -371,6 +371,12 @@ class RunReducer:
                 total = self._sums.get(entry.output)
                 self._sums[entry.output] = sums if total is None else total + sums
         return problem
+
+
+def _engine(output: Output | None) -> str:
+    """Return what computes the curves of a file, and why."""
+    made_by = None if output is None else output.reduction
+    return "" if made_by is None else f"{made_by.engine}: {made_by.engine_reason}"
 
 
 def _part(block: Block, first: int, stop: int) -> Block:

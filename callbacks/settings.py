@@ -70,7 +70,7 @@ class Result:
     rejected: int = 0
     """Pixels left out because of what the frame holds there."""
     engine: str = ""
-    """What computed it."""
+    """What computed it, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

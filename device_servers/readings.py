@@ -9,7 +9,7 @@ import numpy as np
 
 from ringline.callbacks import Accounts
 from ringline.device_servers.setting_table import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
-from ringline.processing import ENGINES, Profile, Recipe, Reduction, unit_named
+from ringline.processing import Profile, Recipe, Reduction, unit_named
 from ringline.processing.types import FloatArray
 from ringline.processing.units import Unit
 
@@ -85,13 +85,6 @@ class Curve:
 def _degrees(axis: FloatArray, unit: Unit) -> FloatArray:
     """An axis of azimuth in degrees."""
     return axis if unit.name == "chi_deg" else np.degrees(axis / unit.scale)
-
-
-def engine_words(asked: str, used: str) -> str:
-    """What computes, and why."""
-    if not used or asked == used:
-        return f"{used}: as set" if used else ""
-    return f"{used}: chosen by {asked} from {', '.join(ENGINES)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from ringline.device_servers.condition import Condition, Facts, condition_of
 from ringline.device_servers.configuration import configuration, configured, names_set_by
 from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
-from ringline.device_servers.readings import Curve, Readings, engine_words
+from ringline.device_servers.readings import Curve, Readings
 from ringline.device_servers.setting import Setting
 from ringline.device_servers.settings import GEOMETRY, Settings
 from ringline.processing import (
@@ -58,8 +58,6 @@ class Service:
         self._options, self._facts, self._changed = options, facts, changed
         self._built: Settings | None = None
         self._chain: Chain | None = None
-        self._engine = "auto"
-        """That of the chain, set for good when it was made."""
         self._lock = threading.Lock()  # of the facts; held for assignments only
         self._building = threading.Lock()
         self._finished: deque[tuple[float, int]] = deque(maxlen=1000)
@@ -190,9 +188,9 @@ class Service:
 
     def _open(self) -> None:
         self._build()
-        recipe, self._engine = self._facts.readings.recipe, self.settings.engine
+        recipe, engine = self._facts.readings.recipe, self.settings.engine
         try:
-            chain = Chain(self._options, recipe, self._engine, self._on_result)
+            chain = Chain(self._options, recipe, engine, self._on_result)
         except (RecipeError, OSError) as error:
             self._know(failure=str(error), opening=False)
             return
@@ -241,7 +239,7 @@ class Service:
 
     def _reduction(self, recipe: Recipe, engine: str) -> Reduction:
         reduction = reduction_for(recipe, engine)
-        self._show(engine_used=engine_words(engine, reduction.engine))
+        self._show(engine_used=f"{reduction.engine}: {reduction.engine_reason}")
         return reduction
 
     def _integrate(self, recipe: Recipe, image: ImageName) -> Profile:
@@ -267,7 +265,7 @@ class Service:
             frame_index=result.frame_index,
             epoch=result.epoch,
             pixels_rejected=result.rejected,
-            engine_used=engine_words(self._engine, result.engine),
+            engine_used=result.engine,
             processing_time=1e3 * result.processing_time,
             raw_uid=result.raw_uid,
             reduced_uid=result.reduced_uid,

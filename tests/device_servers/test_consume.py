@@ -12,7 +12,7 @@ import tango
 from databroker.v1 import Broker
 
 from ringline.callbacks import Forwarder, Workspace, find_reduced, open_store
-from ringline.processing import recipe_from_json, recipe_from_mapping
+from ringline.processing import recipe_from_json, recipe_from_mapping, reduction_for
 from tests.callbacks.conftest import (
     IMAGE,
     RawFile,
@@ -90,7 +90,8 @@ def test_a_run_is_reduced_shown_and_stored(
     assert 0 < device.processing_time < 1000
     assert np.isfinite(device.std).any()
     assert device.pixels_rejected == 0
-    assert ": chosen by auto from " in device.engine_used
+    chosen = reduction_for(RECIPE)
+    assert device.engine_used == f"{chosen.engine}: {chosen.engine_reason}"
     with open_store(Workspace(own.registration.directory)) as store:
         (run,) = find_reduced(store, raw_uid=scan.uid)
         np.testing.assert_array_equal(run["primary"]["intensity"].read(), curves)
