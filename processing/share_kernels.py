@@ -138,7 +138,7 @@ def _pixel_cells(grid, u_edges, v_edges, kind, center, size, polygon, bins, shar
 
 @inner
 def _quantize(shares, count, quanta):
-    """Count the shares in quanta, so that their sum is rounded as well as each of them."""
+    """Count the shares in quanta, so that their sum is rounded as well as each of them: the sum."""
     total, counted, largest = 0.0, 0.0, 0
     for i in range(count):
         total += shares[i]
@@ -147,7 +147,9 @@ def _quantize(shares, count, quanta):
     for i in range(count):
         shares[i] = math.floor(shares[i] * quanta + 0.5)
         counted += shares[i]
-    shares[largest] += math.floor(total * quanta + 0.5) - counted
+    whole = math.floor(total * quanta + 0.5)
+    shares[largest] += whole - counted
+    return whole
 
 
 @inner
@@ -251,9 +253,9 @@ def share_block(grid, u_edges, v_edges, pixels, target, room):
             count = _pixel_cells(
                 grid, u_edges, v_edges, kind, center, corners, polygon, bins, shares, below, above
             )
-            if count == 0:
+            # Less than half a quantum in all: it does not count, and is nothing to reject.
+            if count == 0 or _quantize(shares, count, quanta) <= 0:
                 continue
-            _quantize(shares, count, quanta)
             start = _run_start(bins, shares, count, width) if count > 1 else bins[0]
             first[pixel] = start
             if extras + count > size:

@@ -423,3 +423,23 @@ def test_a_range_of_the_azimuth_may_cross_its_discontinuity(
 def test_a_curve_against_the_azimuth_takes_its_range_as_radial_range() -> None:
     with pytest.raises(RecipeError, match="radial_range"):
         Radial(bins=5, unit="chi_deg", azimuth_range=(0, 90))
+
+
+@pytest.mark.parametrize("coefficients", ["exact", "compact"])
+def test_a_pixel_whose_part_within_a_range_rounds_to_nothing_does_not_count(
+    coefficients: str,
+) -> None:
+    arrays = pixel_arrays(geometry())
+    top = float(arrays.q[3, 4] + arrays.half_width("q")[3, 4])
+    mask = np.ones(SHAPE, bool)
+    mask[3, 4] = False
+    image = np.full(SHAPE, np.nan)
+    for inside, rejected in ((1e-10, 0), (1e-3, 1)):
+        made = recipe(
+            Radial(edges=(top * (1 - inside), top + 1)),
+            "bbox",
+            corrections=Corrections(mask=mask),
+            coefficients=coefficients,
+        )
+        assert sums_of(made, image).rejected == rejected
+        assert (sums_of(made, np.ones(SHAPE)).count.sum() > 0) == bool(rejected)
