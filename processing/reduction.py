@@ -14,6 +14,7 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame
 from ringline.processing.numba_engine import NumbaKernels
 from ringline.processing.numpy_engine import NumpyKernels
+from ringline.processing.opencl_engine import opencl_kernels
 from ringline.processing.profile_kernels import add_profile
 from ringline.processing.projection import project
 from ringline.processing.recipe import Recipe
@@ -26,6 +27,7 @@ from ringline.processing.worker_threads import in_parallel
 ENGINES: dict[str, Callable[[Table], Kernels]] = {
     "numpy": NumpyKernels,
     "numba": NumbaKernels,
+    "opencl": opencl_kernels,
 }
 
 AUTO_REASON = "compiled for the CPU: the fastest from the first frame on"

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ringline.processing import RecipeError
+from ringline.processing.opencl_device import opencl_device
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Machines that run tests are shared and noisy: examples are counted, not timed.
@@ -40,3 +43,14 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
         while made.is_running():
             time.sleep(0.01)
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _skip_opencl_without_device(request: pytest.FixtureRequest) -> None:
+    """Tests with a parameter ``engine`` of ``opencl`` need a device that works."""
+    parameters = getattr(request.node, "callspec", None)
+    if parameters is not None and parameters.params.get("engine") == "opencl":
+        try:
+            opencl_device()
+        except RecipeError as error:
+            pytest.skip(str(error))
