@@ -7,12 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringline.processing.bin_table import MANY_BINS, BinSums, BinTable, Limits
-from ringline.processing.numba_kernels import SEGMENTS, split_group, whole_group
+from ringline.processing.numba_kernels import (
+    SEGMENTS,
+    join_planes,
+    split_cake_group,
+    split_group,
+    whole_group,
+)
+from ringline.processing.recycled_memory import RecycledMemory
 from ringline.processing.types import ImageArray
 from ringline.processing.worker_threads import in_parallel
 
 ACCUMULATOR = {"u": np.uint64, "i": np.int64, "f": np.float64}
 """In what whole raw values are summed, by the kind of their dtype."""
+
+_PARTS = 8
+"""Into which the bins of a cake are cut, to join the groups' sums."""
+_MEMORY = RecycledMemory()
+_FLOAT = np.dtype(np.float64)
 
 
 def frame_sums(
@@ -31,6 +43,8 @@ def frame_sums(
     poisson:
         Also the variance.
     """
+    if table.coefficients is not None and table.bins > MANY_BINS:
+        return _split_cake_sums(table, raw, limits or Limits(), poisson=poisson)
     step = table.zero_step(raw.dtype) if poisson else 0
     planes = 2 if poisson and not step else 1
     bounds = (limits or Limits()).of_dtype(raw.dtype)
@@ -53,6 +67,32 @@ def frame_sums(
 
     in_parallel(sum_group, len(spans))
     return _finished(table, added(totals), step, _joined(found, counts, spans))
+
+
+def _split_cake_sums(table: BinTable, raw: ImageArray, limits: Limits, *, poisson: bool) -> BinSums:
+    bounds, planes = limits.of_dtype(raw.dtype), 2 if poisson else 1
+    spans = group_spans(raw.size, table.groups)
+    groups = _MEMORY.array((len(spans), table.bins + 1 + table.width, planes), _FLOAT)
+    found = np.empty(raw.size if bounds else 0, np.uint32)
+    counts = np.zeros((len(spans), SEGMENTS), np.int64)
+
+    def sum_group(group: int) -> None:
+        whole = (table.shares, table.extra, table.scale)
+        noted = (found, counts[group], table.bins)
+        second = True if poisson else None
+        span = (*spans[group], 0)
+        split_cake_group(raw, table.first, bounds, *whole, span, groups[group], second, noted)
+
+    signal = np.empty(table.bins)
+    variance = np.empty(table.bins) if poisson else None
+
+    def join(part: int) -> None:
+        span = (table.bins * part // _PARTS, table.bins * (part + 1) // _PARTS)
+        join_planes(groups, table.scale, span, signal, variance)
+
+    in_parallel(sum_group, len(spans))
+    in_parallel(join, _PARTS)
+    return BinSums(signal, variance, _joined(found, counts, spans))
 
 
 def group_spans(pixels: int, groups: int) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ found:
 
 import numpy as np
 
-from ringline.processing.compiled import jit
+from ringline.processing.compiled import inner, jit
 from ringline.processing.vector_ir import add_shares
 
 SEGMENTS = 4
@@ -84,11 +84,30 @@ def add_pixel(raw, first, shares, pixel, offset, signal, variance, zero):
     else:
         lanes, x = shares[1], np.float64(value)
         width = np.uint64(len(lanes))
-        at, start = at * width, pixel * width
+        start = pixel * width
+        if len(shares) > 2:
+            add_to_bins(signal, at, shares[0], start, lanes, x, variance)
+            return
+        at *= width
         if variance is None:
             add_shares(signal, at, shares[0], start, lanes, x, None)
         else:
             add_shares(signal, np.uint64(2) * at, shares[0], start, lanes, x, max(x, 1.0))
+
+
+@inner
+def add_to_bins(sums, at, coefficients, start, lanes, value, variance):
+    """Add a pixel's shares bin by bin, signal and variance of a bin side by side.
+
+    The bins of a cake are too many to be kept by first bin and share.
+    """
+    planes = np.uint64(1 if variance is None else 2)
+    for k in range(len(lanes)):
+        share = np.float64(coefficients[start + np.uint64(k)])
+        place = (at + np.uint64(k)) * planes
+        sums[place] += share * value
+        if variance is not None:
+            sums[place + np.uint64(1)] += share * share * max(value, 1.0)
 
 
 @jit
@@ -225,20 +244,56 @@ def whole_group(raw, first, limits, span, total, zero, poisson, found):
 
 @jit
 def split_group(raw, first, limits, shares, extra, scale, span, total, poisson, found):
-    """Sums of a group of four segments with splitting; arguments as above."""
-    ways = SEGMENTS if span[2] else 1
-    planes, bins = total.shape[0], total.shape[1] - 1
-    width = len(shares[1])
-    flat = np.zeros(ways * (bins + 1) * planes * width)
+    """Sums of a group of four segments with splitting; arguments as above.
+
+    The four segments have sums of their own, by first bin and share.
+    """
+    planes, bins, width = total.shape[0], total.shape[1] - 1, len(shares[1])
+    flat = np.zeros(SEGMENTS * (bins + 1) * planes * width)
     if poisson is None:
         sum_span(raw, first, limits, shares, span, flat, None, 0.0, found)
     else:  # anything but None
         sum_span(raw, first, limits, shares, span, flat, flat, 0.0, found)
-    sums = flat.reshape((ways, bins + 1, planes, width))
+    sums = flat.reshape((SEGMENTS, bins + 1, planes, width))
     length = (span[1] - span[0]) // SEGMENTS
     for segment in range(SEGMENTS):
         begin = span[0] + segment * length
         end = span[1] if segment == SEGMENTS - 1 else begin + length
-        sum_extra(raw, limits, extra, scale, (begin, end), sums[segment % ways])
-    for way in range(ways):
-        fold(sums[way], total)
+        sum_extra(raw, limits, extra, scale, (begin, end), sums[segment])
+    for segment in range(SEGMENTS):
+        fold(sums[segment], total)
+
+
+@jit
+def split_cake_group(raw, first, limits, shares, extra, scale, span, sums, poisson, found):
+    """The same for many bins: all segments have the same sums, by bin.
+
+    ``sums``: written to, shape (bins + 1 + width, planes).
+    """
+    sums[:] = 0.0
+    flat = sums.reshape(-1)
+    by_bin = (shares[0], shares[1], True)
+    if poisson is None:
+        sum_span(raw, first, limits, by_bin, span, flat, None, 0.0, found)
+    else:  # anything but None
+        sum_span(raw, first, limits, by_bin, span, flat, flat, 0.0, found)
+    by_plane = sums.reshape((sums.shape[0], sums.shape[1], 1))
+    sum_extra(raw, limits, extra, scale, (span[0], span[1]), by_plane)
+
+
+@jit
+def join_planes(groups, scale, span, signal, variance):
+    """Add the groups' sums, (groups, bins + ..., planes), bin by bin, over a scale.
+
+    ``variance``: None where there is one plane.
+    """
+    for i in range(span[0], span[1]):
+        value = groups[0, i, 0]
+        for group in range(1, groups.shape[0]):
+            value += groups[group, i, 0]
+        signal[i] = value / scale
+        if variance is not None:
+            value = groups[0, i, 1]
+            for group in range(1, groups.shape[0]):
+                value += groups[group, i, 1]
+            variance[i] = value / (scale * scale)
