@@ -43,7 +43,7 @@ def test_the_start_names_everything_that_made_the_curves(kit, reducing, raw_file
         {"name": "mask", "path": str(mask), "sha256": recipe.corrections.mask.sha256}
     ]
     assert set(start["software"]) == {"ringline", "numpy", "h5py", "python"}
-    assert start["engine"] == "numpy"
+    assert start["engine"] == kit.reduction_for(recipe).engine
     assert start["detector"] == "det"
     assert "hints" not in start
 
