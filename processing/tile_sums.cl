@@ -46,7 +46,6 @@ void sum_strands(
     __global SUMS *sums)
 {
     __local PIXELS tile[TILE_PIXELS];
-    __local PIXEL *values = (__local PIXEL *)tile;
     const uint item = get_local_id(0), number = get_group_id(1);
     const uint first_frame = get_group_id(0) * LANES;
     const uint top = number / tiles_across * ROWS, left = number % tiles_across * COLUMNS;
@@ -57,19 +56,22 @@ void sum_strands(
         if (row >= slow || column >= fast)
             continue;
         const uint pixel = row * fast + column;
+        Pixels found;
+#pragma unroll
         for (uint lane = 0; lane < LANES; ++lane) {
             /* The last frame stands in for missing ones. */
             const uint frame = min(first_frame + lane, frames - 1);
             const PIXEL value = raws[frame * size + pixel];
-            values[place * LANES + lane] = value;
+            found.each[lane] = value;
 #ifdef LIMITED
             if (!COUNTS(value) && first_frame + lane < frames && in_use[pixel]) {
-                const uint found = atomic_inc(&rejected[frame]);
-                if (found < most_rejects)
-                    rejects[(ulong)frame * most_rejects + found] = pixel;
+                const uint before = atomic_inc(&rejected[frame]);
+                if (before < most_rejects)
+                    rejects[(ulong)frame * most_rejects + before] = pixel;
             }
 #endif
         }
+        tile[place] = found.all;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 
@@ -93,6 +95,7 @@ void sum_strands(
 #else
             const SUM share = 1;
 #endif
+#pragma unroll
             for (uint lane = 0; lane < LANES; ++lane) {
                 const PIXEL raw = value.each[lane];
                 if (COUNTS(raw)) {
@@ -105,6 +108,7 @@ void sum_strands(
         }
 #ifdef SPLIT
         const SUM scale = plain_of[batch * BATCH + within] ? 1.0 : unit;
+#pragma unroll
         for (uint lane = 0; lane < LANES; ++lane) {
             signal.each[lane] *= scale;
             variance.each[lane] *= scale * scale;
@@ -130,26 +134,32 @@ void sum_bins(
     const ulong vectors = (ulong)get_num_groups(1) * get_group_id(2) + get_group_id(1);
 
     TOTAL total[LANES];
+#pragma unroll
     for (uint lane = 0; lane < LANES; ++lane)
         total[lane] = 0;
     if (number < bins) {
         for (uint slot = start_of[number] + way; slot < start_of[number + 1]; slot += items) {
             Sums found;
             found.all = sums[vectors * slots + slot];
+#pragma unroll
             for (uint lane = 0; lane < LANES; ++lane)
                 total[lane] += found.each[lane];
         }
     }
+#pragma unroll
     for (uint lane = 0; lane < LANES; ++lane)
         part[lane][item] = total[lane];
     for (uint half_way = items / 2; half_way; half_way /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (way < half_way)
+        if (way < half_way) {
+#pragma unroll
             for (uint lane = 0; lane < LANES; ++lane)
                 part[lane][item] += part[lane][item + half_way];
+        }
     }
     if (way || number >= bins)
         return;
+#pragma unroll
     for (uint lane = 0; lane < LANES; ++lane) {
         const ulong frame = (ulong)get_group_id(1) * LANES + lane;
         if (frame < frames)
