@@ -7,10 +7,10 @@ lowest bit of all its elements, eight to a byte, then the next bit of all, and s
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
+from ringline.processing.compiled import inner, jit
 from ringline.processing.vector_ir import broadcast
 
 HEADER = 12
@@ -102,7 +102,7 @@ def _byte_of_planes(builder, source, position, number):
     return total
 
 
-@njit(nogil=True, cache=True)
+@jit
 def decode_chunk(chunk, size, target, planes):
     """Decode a chunk; False where it is damaged, whatever its bytes are.
 
@@ -138,7 +138,7 @@ def decode_chunk(chunk, size, target, planes):
     return True
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _block_size(chunk, size, target):
     """Elements of a block by the header; 0 if it is not that of a chunk for the target."""
     if size < HEADER or _big_endian(chunk, 0, 8) != target.size * target.itemsize:
@@ -147,7 +147,7 @@ def _block_size(chunk, size, target):
     return block // target.itemsize if block % (8 * target.itemsize) == 0 else 0
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _big_endian(values, at, count):
     number = np.int64(0)
     for k in range(count):
@@ -155,7 +155,7 @@ def _big_endian(values, at, count):
     return number
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _decode_lz4(source, span, target, size):
     """Decode an LZ4 block that must fill ``size`` bytes; False where it does not."""
     position, stop = span
@@ -188,7 +188,7 @@ def _decode_lz4(source, span, target, size):
     return False
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _long(source, position, stop):
     """A length of 15 or more, which goes on in further bytes, and what follows it."""
     length, more = np.int64(15), np.int64(255)
@@ -199,7 +199,7 @@ def _long(source, position, stop):
     return length, position
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _repeat(target, start, back, length):
     """Go on with what was decoded ``back`` bytes before."""
     if back >= _STEP:
@@ -224,7 +224,7 @@ def _repeat(target, start, back, length):
         _copy_step(target, start + k, target, start + k - back)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _is_zero(values):
     some = np.uint8(0)
     for value in values:  # to the end: vectors cannot stop early
@@ -232,7 +232,7 @@ def _is_zero(values):
     return some == 0
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _join_block(planes, elements, target, start):
     stride = elements // 8
     whole = elements - elements % _TOGETHER
