@@ -36,7 +36,8 @@ typedef union {
 /* Groups: (frames / LANES, tiles). Strand by strand into sums[plane][lanes][slot][lane]. */
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void sum_strands(
-    __global const PIXEL *raws, const uint frames, const uint slow, const uint fast, const uint tiles_across,
+    __global const PIXEL *raws, const uint frames, const uint slow, const uint fast,
+    const uint tiles_across,
     __global const ushort *pixel_of, __global const float *share_of, const double unit,
     __global const uint *batch_of, __global const uint *entry_of,
     __global const uint *slot_of, __global const uchar *plain_of, const uint slots,
