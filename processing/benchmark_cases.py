@@ -159,30 +159,34 @@ def _sigma_clip(case: str, settings: Settings) -> list[Row]:
 
 
 def _file(case: str, settings: Settings) -> list[Row]:
-    """A file of frames to their curves."""
+    """A file of frames to their curves, as ``ringline integrate`` reads it."""
     frames, recipe = settings.scene.frames(settings.frames), settings.scene.recipe("no")
+    count = 4 * len(frames)
     reduction, peer = reduction_for(recipe), Peer(recipe)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.h5"
         with h5py.File(path, "w") as file:
             chunks, filters = (1, *frames.shape[1:]), hdf5plugin.Bitshuffle(cname="lz4")
-            file.create_dataset(DATASET, data=frames, chunks=chunks, **filters)
+            shape = (count, *frames.shape[1:])
+            data = file.create_dataset(DATASET, shape, frames.dtype, chunks=chunks, **filters)
+            for index in range(count):
+                data[index] = frames[index % len(frames)]
 
         def reduce_file(_: int) -> None:
             with open_frames(path, DATASET) as source:
-                for start in range(0, len(frames), 16):
-                    images = source.read(start, min(start + 16, len(frames)))
-                    reduction.reduce_block(images)
+                for start in range(0, count, 16):
+                    reduction.reduce_block(source.read(start, min(start + 16, count)))
 
         row = _empty(case, "bitshuffle-LZ4 HDF5 file to curves", 8)
         row = replace(row, **_agreement(reduction, peer, settings))
-        row = replace(row, extra={"bits_per_pixel": 8 * path.stat().st_size / frames.size})
+        bits = 8 * path.stat().st_size / (count * frames[0].size)
+        row = replace(row, extra={"bits_per_pixel": bits})
         return [
             compare(
                 row,
                 settings,
-                Contender(reduce_file, len(frames)),
-                Contender(lambda _: peer.integrate_file(path, DATASET), len(frames)),
+                Contender(reduce_file, count),
+                Contender(lambda _: peer.integrate_file(path, DATASET), count),
             )
         ]
 

@@ -20,7 +20,12 @@ from ringline.processing.errors import RecipeError
 from ringline.processing.reduction import ENGINES, reduction_for
 from ringline.processing.worker_threads import VARIABLE
 
-_USE = "import resource; used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024"
+# Not getrusage: a new process starts from the peak of the one that started it.
+_USE = """
+def used(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+"""
 
 _OURS = f"""{_USE}
 import json, sys
@@ -28,9 +33,9 @@ import numpy as np
 from ringline.processing import recipe_from_json, reduction_for
 recipe = recipe_from_json(open(sys.argv[1] + "/recipe.json").read())
 image = np.load(sys.argv[1] + "/image.npy")
-before = used()
+before = used("VmRSS")
 reduction_for(recipe).reduce(image)
-print(json.dumps(used() - before), flush=True)
+print(json.dumps(used("VmHWM") - before), flush=True)
 """
 
 _PEER = f"""{_USE}
@@ -42,7 +47,7 @@ settings = json.load(open(sys.argv[1] + "/peer.json"))
 image, mask, dark, flat = (
     np.load(sys.argv[1] + "/" + name + ".npy") for name in ("image", "mask", "dark", "flat")
 )
-before = used()
+before = used("VmRSS")
 detector = Detector(*settings["pixel"], max_shape=image.shape, orientation=3)
 detector.mask, detector.darkcurrent, detector.flatfield = mask.astype("i1"), dark, flat
 integrator = AzimuthalIntegrator(detector=detector, **settings["geometry"])
@@ -50,7 +55,7 @@ integrator.integrate1d_ng(
     image, settings["bins"], unit="q_nm^-1", error_model="poisson",
     polarization_factor=settings["polarization"], method=("full", "csc", "cython"),
 )
-print(json.dumps(used() - before), flush=True)
+print(json.dumps(used("VmHWM") - before), flush=True)
 """
 
 _WORKER = """

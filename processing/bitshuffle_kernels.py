@@ -202,23 +202,46 @@ def _long(source, position, stop):
 @inner
 def _repeat(target, start, back, length):
     """Go on with what was decoded ``back`` bytes before."""
+    at = start - back
+    if length > 24:
+        _repeat_long(target, start, back, length)
+        return
+    if back < 8:
+        at = _repeat_few(target, start, back)
+    else:
+        _copy_8(target, start, target, at)
+        at += 8
+    _copy_8(target, start + 8, target, at)
+    _copy_8(target, start + 16, target, at + 8)
+
+
+@inner
+def _repeat_few(target, start, back):
+    """Eight bytes of what is repeated less than eight bytes later, and where to go on copying."""
+    at = start - back
+    for k in range(4):
+        target[start + k] = target[at + k]
+    at += _AFTER_FOUR[back]
+    _copy_4(target, start + 4, target, at)
+    return at - _AFTER_EIGHT[back]
+
+
+@inner
+def _repeat_long(target, start, back, length):
     if back >= _STEP:
-        _copy_step(target, start, target, start - back)
-        for k in range(_STEP, length, _STEP):
+        for k in range(0, length, _STEP):
             _copy_step(target, start + k, target, start + k - back)
         return
-    at = start - back
+    if _is_zero(target[start - back : start]):  # planes of high bits
+        target[start : start + length] = 0
+        return
     if back < 8:  # make it a multiple that is not
-        for k in range(4):
-            target[start + k] = target[at + k]
-        at += _AFTER_FOUR[back]
-        _copy_4(target, start + 4, target, at)
-        at -= _AFTER_EIGHT[back]
+        at = _repeat_few(target, start, back)
         start += 8
         length -= 8
-    back = start - at
+        back = start - at
     for k in range(0, min(length, 2 * _STEP), 8):
-        _copy_8(target, start + k, target, at + k)
+        _copy_8(target, start + k, target, start + k - back)
     back *= (_STEP + back - 1) // back
     for k in range(2 * _STEP, length, _STEP):
         _copy_step(target, start + k, target, start + k - back)
