@@ -76,11 +76,12 @@ def _each(
             count = frames.frame_count()
             readings = monitors.read(file, index, count)
             for start in range(0, count, _BLOCK):
-                images = frames.read(start, min(start + _BLOCK, count))
-                part = readings[start : start + len(images)]
-                found = reduction.map_block(Block(images, index, part))
+                stop = min(start + _BLOCK, count)
+                part = readings[start:stop]
+                # Nothing holds the block when the next one is read, into the same memory.
+                found = reduction.map_block(Block(frames.read(start, stop), index, part))
                 yield from zip(found, part, strict=True)
-                index += len(images)
+                index += stop - start
 
 
 def _merged(
