@@ -125,7 +125,10 @@ class Service:
         self._built = None
         recipe = self._recipe()
         self._begin_accumulation()
-        self._wait(self._submit(self._compile, recipe, busy="compiling the recipe"))
+        reduction = self._wait(self._submit(self._compile, recipe, busy="compiling the recipe"))
+        if recipe.shape is not None:
+            # On a new machine loops are compiled for seconds: not while the first frames wait.
+            self._submit(reduction.warm, busy="compiling the loops")
 
     def disarm(self) -> None:
         """Say that no frames are expected."""

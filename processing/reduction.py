@@ -1,6 +1,6 @@
 """Compiling recipes: one protocol for all engines, one cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from threading import Lock
 
@@ -65,6 +65,20 @@ class Reduction:
         with self._lock:
             if self._compiled is None:
                 self._compiled = _compiled(self.recipe.with_shape(shape), self.engine)
+
+    def warm(self, dtypes: Iterable[str] = ("u2", "u4")) -> None:
+        """Make ready what the first frames of these dtypes would wait for: compiled loops, sums.
+
+        Raises
+        ------
+        RecipeError:
+            The detector's shape is not known.
+        """
+        engine, monitor = self._bound(), self.recipe.corrections.monitor
+        for dtype in dtypes:
+            images = np.zeros((_WARM_BLOCK, *engine.table.shape), dtype)
+            for frames in (1, _WARM_BLOCK):
+                self.finish(engine.map(Block(images[:frames], 0, [monitor] * frames))[0])
 
     @property
     def axis(self) -> FloatArray:
@@ -188,6 +202,8 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
 
 
 _BINS_PART = 1 << 16
+_WARM_BLOCK = 6
+"""Frames that are a block to every engine."""
 
 
 def _profile_arrays(sums: Sums, *, errors: bool) -> tuple[FloatArray, FloatArray, FloatArray]:

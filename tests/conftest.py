@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ringline.processing import RecipeError
+from ringline.processing import (
+    Azimuthal,
+    Cake,
+    Detector,
+    Geometry,
+    Radial,
+    Recipe,
+    RecipeError,
+    reduction_for,
+)
 from ringline.processing.opencl_device import opencl_device
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,3 +64,18 @@ def _skip_opencl_without_device(request: pytest.FixtureRequest) -> None:
             opencl_device()
         except RecipeError as error:
             pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_loops() -> None:
+    """Compile what servers of the tests need: on a new machine that takes longer than they wait."""
+    geometry = Geometry(
+        distance=0.1, wavelength=1e-10, detector=Detector(pixel1=1e-4, pixel2=1e-4, shape=(8, 9))
+    )
+    binnings = (Radial(5), Azimuthal(5), Cake(5, 4))
+    for binning, splitting in itertools.product(binnings, ("no", "bbox")):
+        for error_model in ("none", "poisson"):
+            recipe = Recipe(
+                geometry=geometry, binning=binning, splitting=splitting, error_model=error_model
+            )
+            reduction_for(recipe).warm(("u2", "u4", "i4", "f8"))

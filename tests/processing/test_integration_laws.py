@@ -261,3 +261,13 @@ def test_threads_share_a_reduction() -> None:
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: reduction.reduce(poisson(1)).intensity, range(64)):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_a_warm_reduction_gives_the_same_bits() -> None:
+    warm, cold = reduction_for(recipe()), reduction_for(recipe())
+    warm.warm(["u2", "f4"])
+    image = poisson(4).astype(np.uint16)
+    np.testing.assert_array_equal(warm.reduce(image).intensity, cold.reduce(image).intensity)
+    geometry = Geometry(distance=0.1, wavelength=1e-10, detector=Detector(pixel1=1e-4, pixel2=1e-4))
+    with pytest.raises(RecipeError, match="shape is not known"):
+        reduction_for(recipe(geometry=geometry)).warm()
