@@ -31,7 +31,7 @@ ENGINES: dict[str, Callable[[Table], Kernels]] = {
 }
 
 AUTO_REASON = "compiled for the CPU: the fastest from the first frame on"
-"""Why ``auto`` takes numba: docs/decisions/0006-engines.md has the figures."""
+"""Why ``auto`` takes numba: docs/decisions/0006-auto-is-numba.md has the figures."""
 
 
 class Reduction:
