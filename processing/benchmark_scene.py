@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ringline.processing.binning import Cake, Radial
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import Detector
-from ringline.processing.geometry import Geometry
+from ringline.processing.geometry import Geometry, pixel_arrays
 from ringline.processing.recipe import Recipe
-from ringline.processing.types import BoolArray, ImageArray
+from ringline.processing.types import BoolArray, FloatArray, ImageArray
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,15 @@ class Scene:
             found.append(self._frame(rng))
         return np.stack(found[:count])
 
+    @cached_property
+    def _mean(self) -> FloatArray:
+        radius = np.tan(pixel_arrays(self.geometry).two_theta) * self.geometry.distance
+        radius *= 2000 / (max(self.shape) * self.pixel)
+        rings = 15 * np.exp(-((radius % 150 - 75) ** 2) / 50)
+        return np.asarray(0.5 + 400 * np.exp(-radius / 120) + rings)
+
     def _frame(self, rng: np.random.Generator) -> NDArray[Any]:
-        slow, fast = self.shape
-        y, x = np.ogrid[:slow, :fast]
-        radius = np.hypot(y - 0.508 * slow, x - 0.499 * fast) * 2000 / max(self.shape)
-        mean = 0.5 + 400 * np.exp(-radius / 120) + 15 * np.exp(-((radius % 150 - 75) ** 2) / 50)
-        counts = rng.poisson(mean).astype(self.dtype)
+        counts = rng.poisson(self._mean).astype(self.dtype)
         counts[self.mask] = 0
         return counts
 

@@ -152,13 +152,19 @@ class RobustRings:
             count=sums[:, ring_kernels.COUNT].copy(),
             rejected=numbers[:, ring_kernels.REJECTED].copy(),
             invalid=numbers[:, ring_kernels.INVALID].copy(),
-            spots=np.unique(np.concatenate([np.empty(0, np.uint32), *spots])),
+            spots=_once(np.concatenate([np.empty(0, np.uint32), *spots])),
         )
 
 
 def _bounds(limits: Limits) -> Bounds:
     low, high = max(limits.low, -LARGEST), min(limits.high, LARGEST)
     return Bounds(float(low), float(high), float(limits.hole_low), float(limits.hole_high))
+
+
+def _once(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Each number once, ascending: np.unique looks them up in a hash table, 20 times slower."""
+    ascending = np.sort(numbers)
+    return ascending[np.diff(ascending.astype(np.int64), prepend=-1) > 0]
 
 
 def _entries(table: RingTable, pixels: PixelTerms, *, own_variance: bool) -> Entries:
