@@ -59,6 +59,10 @@ class Sums:
             max(lasts, default=None),
         )
 
+    def __radd__(self, other: int) -> "Sums":
+        """So that ``sum(...)`` of sums, which begins with 0, is their sum."""
+        return self if other == 0 else NotImplemented
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:

@@ -99,6 +99,7 @@ def test_reducing_in_two_chunks_equals_reducing_at_once(seeds: list[int], cut: i
         return sum((reduction.map(frame) for frame in part), start=Sums.zero((25,)))
 
     assert_sums_close(total(frames[:cut]) + total(frames[cut:]), total(frames))
+    assert_sums_close(sum(reduction.map(frame) for frame in frames), total(frames))
 
 
 def test_a_scan_reduces_to_the_curve_of_its_summed_image() -> None:
