@@ -138,7 +138,10 @@ class PixelArrays(PixelPositions):
     @property
     def q(self) -> FloatArray:
         """Momentum transfer at each pixel's center, 1/nm."""
-        return q_at(*self._centers, self.geometry.wavelength)
+        found = np.empty(self.geometry.detector.known_shape)
+        for rows in self.blocks():  # of whole arrays it would take ten
+            found[rows] = q_at(*self.center_positions(rows), self.geometry.wavelength)
+        return found
 
     @property
     def solid_angle(self) -> FloatArray:
@@ -189,11 +192,15 @@ class PixelArrays(PixelPositions):
             :math:`a`, turn of the beam's main axis of polarization from the horizontal, against
             the sense of chi, rad (pyFAI's ``axis_offset``).
         """
-        t1, t2, t3 = self._centers
-        ahead, across = t3 * t3, t1 * t1 + t2 * t2
-        # cos 2(chi + a) sin^2 2theta, without the angles.
-        turned = np.cos(2.0 * axis) * (t2 * t2 - t1 * t1) - 2.0 * np.sin(2.0 * axis) * t1 * t2
-        return np.asarray(0.5 * (1.0 + (ahead - factor * turned) / (ahead + across)))
+        found = np.empty(self.geometry.detector.known_shape)
+        cosine, sine = np.cos(2.0 * axis), np.sin(2.0 * axis)
+        for rows in self.blocks():
+            t1, t2, t3 = self.center_positions(rows)
+            ahead, across = t3 * t3, t1 * t1 + t2 * t2
+            # cos 2(chi + a) sin^2 2theta, without the angles.
+            turned = cosine * (t2 * t2 - t1 * t1) - 2.0 * sine * t1 * t2
+            found[rows] = 0.5 * (1.0 + (ahead - factor * turned) / (ahead + across))
+        return found
 
     def center(self, coordinate: Coordinate) -> FloatArray:
         """A coordinate at each pixel's center, in SI (q: 1/nm)."""
