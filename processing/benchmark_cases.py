@@ -161,7 +161,7 @@ def _sigma_clip(case: str, settings: Settings) -> list[Row]:
 def _file(case: str, settings: Settings) -> list[Row]:
     """A file of frames to their curves, as ``ringline integrate`` reads it."""
     frames, recipe = settings.scene.frames(settings.frames), settings.scene.recipe("no")
-    count = 4 * len(frames)
+    count = 16 * len(frames)
     reduction, peer = reduction_for(recipe), Peer(recipe)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.h5"
@@ -177,7 +177,7 @@ def _file(case: str, settings: Settings) -> list[Row]:
                 for start in range(0, count, 16):
                     reduction.reduce_block(source.read(start, min(start + 16, count)))
 
-        row = _empty(case, "bitshuffle-LZ4 HDF5 file to curves", 8)
+        row = _empty(case, f"bitshuffle-LZ4 HDF5 file of {count} frames to curves", 8)
         row = replace(row, **_agreement(reduction, peer, settings))
         bits = 8 * path.stat().st_size / (count * frames[0].size)
         row = replace(row, extra={"bits_per_pixel": bits})

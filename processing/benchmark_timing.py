@@ -11,8 +11,8 @@ import numpy as np
 from ringline.processing.benchmark_kernels import total
 from ringline.processing.worker_threads import in_parallel, threads
 
-_TURN = 0.02
-"""Seconds that a turn takes at least."""
+_TURN = 0.1
+"""Seconds that a turn takes at least: threads that were idle take some ms to come back."""
 
 Times = dict[str, list[float]]
 """Seconds of each round by contender."""
