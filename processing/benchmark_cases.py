@@ -82,10 +82,10 @@ def _empty(case: str, title: str, goal: float | None = None) -> Row:
     return Row(case=case, title=title, goal=goal, ours=0.0)
 
 
-def _agreement(reduction: Reduction, peer: Peer, settings: Settings) -> dict[str, float]:
-    """How far the two results are apart at most, in bins that have a whole pixel at least."""
+def _agreed(row: Row, reduction: Reduction, peer: Peer, settings: Settings) -> Row:
+    """A row with how far the two results are apart, in bins that have a whole pixel at least."""
     if not settings.peer:
-        return {}
+        return row
     image = settings.scene.frames(1)[0]
     sums, found = reduction.map(Frame(image)), peer.integrate(image)
     profile = reduction.finish(sums)
@@ -93,17 +93,18 @@ def _agreement(reduction: Reduction, peer: Peer, settings: Settings) -> dict[str
         raise AssertionError
     known = (sums.count >= 1) & (profile.sigma > 0) & np.isfinite(found.intensity)
     apart = np.abs(profile.intensity - found.intensity)[known]
-    return {
-        "difference": float((apart / profile.intensity[known]).max(initial=0.0)),
-        "deviation": float((apart / profile.sigma[known]).max(initial=0.0)),
-    }
+    return replace(
+        row,
+        difference=float((apart / profile.intensity[known]).max(initial=0.0)),
+        deviation=float((apart / profile.sigma[known]).max(initial=0.0)),
+    )
 
 
 def single(row: Row, settings: Settings, recipe: Recipe) -> Row:
     """One frame at a time."""
     frames = settings.scene.frames(min(settings.frames, 4))
     reduction, peer = reduction_for(recipe), Peer(recipe)
-    row = replace(row, **_agreement(reduction, peer, settings))
+    row = _agreed(row, reduction, peer, settings)
     return compare(
         row,
         settings,
@@ -116,7 +117,7 @@ def block(row: Row, settings: Settings, recipe: Recipe, *, floor: bool = False) 
     """Several frames at once, against two workers."""
     frames = settings.scene.frames(settings.frames)
     reduction, peer = reduction_for(recipe), Peer(recipe)
-    row = replace(row, **_agreement(reduction, peer, settings))
+    row = _agreed(row, reduction, peer, settings)
     memory = None
     if floor:
         read, size = memory_reader()
@@ -178,7 +179,7 @@ def _file(case: str, settings: Settings) -> list[Row]:
                     reduction.reduce_block(source.read(start, min(start + 16, count)))
 
         row = _empty(case, f"bitshuffle-LZ4 HDF5 file of {count} frames to curves", 8)
-        row = replace(row, **_agreement(reduction, peer, settings))
+        row = _agreed(row, reduction, peer, settings)
         bits = 8 * path.stat().st_size / (count * frames[0].size)
         row = replace(row, extra={"bits_per_pixel": bits})
         return [
