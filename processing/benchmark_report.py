@@ -150,12 +150,14 @@ def _draw_ratios(axes: Axes, rows: Sequence[Row]) -> None:
         ratio, goal = row.ratio or 0.0, row.goal
         good = goal is None or ratio >= goal
         axes.barh(place, ratio, color="#2a6f97" if good else "#c9a227", height=0.65)
-        axes.text(ratio * 1.03, place, f"{ratio:.3g}x", va="center", fontsize=8)
+        beside = 1.06 * max(ratio, goal or 0.0)
+        axes.text(beside, place, f"{ratio:.3g}x", va="center", fontsize=8)
         if goal is not None:
             axes.plot([goal, goal], [place - 0.42, place + 0.42], color="#222222", linewidth=1.6)
     axes.set_yticks(list(places), [row.title for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(0.5, 2 * max([row.ratio or 1 for row in rows], default=1))
     axes.set_xlabel("times faster than pyFAI; the lines are the goals")
     axes.spines[["top", "right"]].set_visible(False)
@@ -170,6 +172,8 @@ def _draw_bins(axes: Axes, rows: Sequence[Row]) -> None:
         axes.legend(fontsize=8, frameon=False)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("bins")
     axes.set_ylabel("ms a frame")
     axes.spines[["top", "right"]].set_visible(False)
