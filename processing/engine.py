@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ringline.processing.axes import Axis
 from ringline.processing.bin_table import BinSums, Limits, kernel_input
 from ringline.processing.binning import output_shape
+from ringline.processing.cell_kernels import SMALLEST
 from ringline.processing.corrections import Corrections
 from ringline.processing.errors import FrameError
 from ringline.processing.frames import Block
@@ -154,12 +155,15 @@ class Engine:
         if not exceptions.size:
             return static
         lost = self.table.sums_of(exceptions)
+        count = static.count - lost.count
+        # Where all pixels are lost, what rounding leaves of their sums is nothing.
+        left = count > SMALLEST
         return StaticSums(
-            static.norm - lost.norm,
-            static.norm_sq - lost.norm_sq,
-            static.count - lost.count,
-            static.dark - lost.dark,
-            static.variance - lost.variance,
+            np.where(left, static.norm - lost.norm, 0.0),
+            np.where(left, static.norm_sq - lost.norm_sq, 0.0),
+            np.where(left, count, 0.0),
+            np.where(left, static.dark - lost.dark, 0.0),
+            np.where(left, static.variance - lost.variance, 0.0),
         )
 
 

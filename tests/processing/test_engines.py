@@ -177,3 +177,42 @@ def test_counts_near_the_largest_of_their_type_do_not_overflow(engine: str) -> N
         image = np.full(SHAPE, largest, dtype)
         profile = reduction_for(recipe, engine).reduce(image)
         assert profile.intensity[0] == largest, dtype
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize("coefficients", ["exact", "compact"])
+@pytest.mark.parametrize("error_model", ["poisson", "variance", "azimuthal"])
+def test_a_ring_that_is_lost_as_a_whole_in_a_frame_is_a_gap(
+    engine: str, coefficients: str, error_model: str
+) -> None:
+    random = np.random.default_rng(1)
+    recipe = Recipe(
+        geometry=Geometry(
+            distance=0.1, wavelength=1e-10, detector=Detector(pixel1=1e-4, pixel2=1e-4, shape=SHAPE)
+        ),
+        binning=Radial(40),
+        splitting="full",
+        coefficients=coefficients,
+        error_model=error_model,
+        corrections=Corrections(
+            dark=random.random(SHAPE),
+            flat=0.5 + random.random(SHAPE),
+            variance=random.random(SHAPE),
+            saturation=100.0,
+        ),
+    )
+    image = random.poisson(30, SHAPE).astype(np.uint16)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    lost = np.hypot(rows, columns) > 15
+    image[lost] = 200
+    reduction = reduction_for(recipe, engine)
+    sums = reduction.map_block(Block(image[np.newaxis]))[0]
+    profile = reduction.finish(sums)
+    assert sums.rejected == lost.sum()
+    assert np.isnan(profile.intensity[-10:]).all()
+    assert profile.sigma is not None
+    assert np.isnan(profile.sigma[-10:]).all()
+    known = np.isfinite(profile.intensity)
+    assert known.sum() > 10
+    assert np.isfinite(profile.sigma[known]).all()
+    assert np.abs(profile.intensity[known]).max() < 200
