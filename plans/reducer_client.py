@@ -1,6 +1,7 @@
 """Plain calls to an ``AzimuthalReducer``, for threads."""
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from ringline.processing import RecipeError
 CALL_TIMEOUT_MS = 1000
 SEND_TIMEOUT_MS = 3000
 POLL = 0.01
+_TIMED_OUT = "API_CommandTimedOut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,30 @@ class ReducerClient:
         with tango.EnsureOmniThread():
             return str(self._proxy(SEND_TIMEOUT_MS).command_inout("Consume", text))
 
-    def keep_events(self, attributes: Iterable[str]) -> None:
+    def keep_events(self, attributes: Iterable[str], timeout: float) -> None:
         """Stay subscribed to changes of these attributes, for nothing.
 
         Connecting a signal subscribes and unsubscribes, after which Tango prints a complaint for
         every event that still comes, unless somebody takes them.
         """
-        proxy = self._proxy(CALL_TIMEOUT_MS)
+        deadline = time.monotonic() + timeout
         with tango.EnsureOmniThread():
             for name in set(attributes) - self._kept:
-                proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, _ignore)
+                self._keep(name, deadline)
                 self._kept.add(name)
+
+    def _keep(self, name: str, deadline: float) -> None:
+        proxy = self._proxy(CALL_TIMEOUT_MS)
+        while True:
+            try:
+                proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, _ignore)
+            except tango.DevFailed as error:
+                # All subscriptions of a process wait for each other, seconds while Tango looks
+                # for any server that has died or hangs.
+                if error.args[0].reason != _TIMED_OUT or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def answers(self) -> bool:
         """Whether it gives a sign of life."""

@@ -162,14 +162,14 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
     ) -> None:
         """Connect to the server and remember its present readings."""
         if not mock:
-            await asyncio.to_thread(self._keep_events)
+            await asyncio.to_thread(self._keep_events, timeout)
         await super().connect(mock, timeout, force_reconnect)
         if not mock:
             self._remember(await asyncio.to_thread(self._server.values))
 
-    def _keep_events(self) -> None:
+    def _keep_events(self, timeout: float) -> None:
         try:
-            self._server.keep_events(name for name, _ in self.children())
+            self._server.keep_events((name for name, _ in self.children()), timeout)
         except tango.DevFailed as error:
             raise NotConnectedError(f"{self._server.trl}: {cause(error)}") from error
 

@@ -1,7 +1,9 @@
 """What all tests share."""
 
 import asyncio
+import faulthandler
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,9 +68,11 @@ def _skip_opencl_without_device(request: pytest.FixtureRequest) -> None:
             pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_loops() -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile what servers of the tests need: on a new machine that takes longer than they wait."""
+    if session.config.option.collectonly or not session.items:
+        return
     geometry = Geometry(
         distance=0.1, wavelength=1e-10, detector=Detector(pixel1=1e-4, pixel2=1e-4, shape=(8, 9))
     )
@@ -79,3 +83,9 @@ def compiled_loops() -> None:
                 geometry=geometry, binning=binning, splitting=splitting, error_model=error_model
             )
             reduction_for(recipe).warm(("u2", "u4", "i4", "f8"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """A process that cannot end says what it waits for, and ends: threads of libraries may hang."""
+    faulthandler.dump_traceback_later(60, exit=True, file=sys.__stderr__)

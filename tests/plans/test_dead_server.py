@@ -96,12 +96,15 @@ def test_waiting_for_a_server_that_hangs_ends_within_five_seconds_and_says_so(
 
     def per_shot(detectors: list[Any]) -> Iterator[Any]:
         yield from bps.trigger_and_read(detectors)
-        os.kill(fresh.server_pid, signal.SIGSTOP)
-        began = time.monotonic()
-        finished = yield from until_reduced(reduction)
-        waits.append(time.monotonic() - began)
-        assert not finished
-        os.kill(fresh.server_pid, signal.SIGCONT)
+        stopped = fresh.server_pid
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            finished = yield from until_reduced(reduction)
+            waits.append(time.monotonic() - began)
+            assert not finished
+        finally:
+            os.kill(stopped, signal.SIGCONT)
 
     engine(reduction_wrapper(bp.count([camera], 1, per_shot=per_shot), reduction))
     assert waits[0] < 5.0
