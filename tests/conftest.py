@@ -25,10 +25,15 @@ from ringline.processing.opencl_device import opencl_device
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Machines that run tests are shared and noisy: examples are counted, not timed.
+# Machines that run tests are shared and noisy: examples are counted, not timed. The same ones each
+# time, so that what passed passes again; `--hypothesis-profile explore` looks for others.
 settings.register_profile(
-    "ringline", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "ringline",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("explore", settings.get_profile("ringline"), derandomize=False)
 settings.load_profile("ringline")
 
 
