@@ -92,7 +92,7 @@ def add_pixel(raw, first, shares, pixel, offset, signal, variance, zero):
         if variance is None:
             add_shares(signal, at, shares[0], start, lanes, x, None)
         else:
-            add_shares(signal, np.uint64(2) * at, shares[0], start, lanes, x, max(x, 1.0))
+            add_shares(signal, np.uint64(2) * at, shares[0], start, lanes, x, True)
 
 
 @inner

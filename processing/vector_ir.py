@@ -3,6 +3,7 @@
 LLVM fits the vectors to the CPU at hand; numba's cache on disk is kept per CPU.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
@@ -20,35 +21,36 @@ LANES = 16
 def add_shares(_typing, sums, at, coefficients, start, lanes, value, squared):
     """``sums[at + k] += c[k] * value`` for all k at once, c the pixel's ``len(lanes)`` shares.
 
-    Also ``sums[at + width + k] += c[k] ** 2 * squared``, unless ``squared`` is None. The arrays
-    are flat, the indices unsigned and not checked.
+    Also ``sums[at + width + k] += c[k] ** 2 * max(value, 1)``, unless ``squared`` is None, in the
+    same vector. The arrays are flat, the indices unsigned and not checked.
     """
-    width = len(lanes)
+    width, dtype = len(lanes), coefficients.dtype
+    planes = 1 if isinstance(squared, types.NoneType) else 2
 
     def generate(context, builder, signature, arguments):
-        h, index, table, offset, _, x, y = arguments
-        for first, count in _vectors(width):
-            source = _vector_at(
-                context, builder, (signature.args[2], table), (offset, first), count
+        h, index, table, offset, _, x, _ = arguments
+        for first, count in _vectors(width, planes):
+            pointer = (context, builder, (signature.args[2], table), (offset, first), count)
+            shares = builder.load(_vector_at(*pointer), align=dtype.bitwidth // 8)
+            order = ir.Constant(ir.VectorType(_I32, planes * count), [*range(count)] * planes)
+            doubles = ir.VectorType(_DOUBLE, planes * count)
+            share = _as_doubles(
+                builder, builder.shuffle_vector(shares, shares, order), dtype, doubles
             )
-            convert = builder.fpext if coefficients.dtype == types.float32 else builder.uitofp
-            share = convert(
-                builder.load(source, align=coefficients.dtype.bitwidth // 8),
-                ir.VectorType(_DOUBLE, count),
+            number = broadcast(builder, x, planes * count)
+            if planes == 2:
+                # s x and s s max(x, 1), as s (1 or s) and max(x, no limit or 1)
+                least = ir.Constant(doubles, [-np.inf] * count + [1.0] * count)
+                larger = builder.fcmp_ordered(">", number, least)
+                number = builder.select(larger, number, least)
+                whole = ir.Constant(doubles, [1.0] * (2 * count))
+                halves = ir.Constant(order.type, [*range(count), *range(3 * count, 4 * count)])
+                share = builder.fmul(share, builder.shuffle_vector(whole, share, halves))
+            here = _vector_at(
+                context, builder, (signature.args[0], h), (index, first), planes * count
             )
-            planes = [(share, x)]
-            if not isinstance(squared, types.NoneType):
-                planes.append((builder.fmul(share, share), y))
-            for plane, (factor, number) in enumerate(planes):
-                here = _vector_at(
-                    context,
-                    builder,
-                    (signature.args[0], h),
-                    (index, plane * width + first),
-                    count,
-                )
-                product = builder.fmul(factor, broadcast(builder, number, count))
-                builder.store(builder.fadd(builder.load(here, align=8), product), here, align=8)
+            product = builder.fmul(share, number)
+            builder.store(builder.fadd(builder.load(here, align=8), product), here, align=8)
         return context.get_dummy_value()
 
     return types.none(sums, at, coefficients, start, lanes, value, squared), generate
@@ -63,9 +65,9 @@ def broadcast(builder, scalar, count):
     return builder.shuffle_vector(one, none, zeros)
 
 
-def _vectors(width):
+def _vectors(width, planes):
     """(first, count) of the vectors that make up ``width`` lanes; three is slow as one."""
-    return [(0, 2), (2, 1)] if width == 3 else [(0, width)]
+    return [(0, 2), (2, 1)] if width == 3 and planes == 1 else [(0, width)]
 
 
 def _vector_at(context, builder, array, position, count):
