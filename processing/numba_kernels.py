@@ -103,11 +103,11 @@ def add_to_bins(sums, at, coefficients, start, lanes, value, variance):
     """
     planes = np.uint64(1 if variance is None else 2)
     for k in range(len(lanes)):
-        share = np.float64(coefficients[start + np.uint64(k)])
-        place = (at + np.uint64(k)) * planes
-        sums[place] += share * value
-        if variance is not None:
-            sums[place + np.uint64(1)] += share * share * max(value, 1.0)
+        place, number = (at + np.uint64(k)) * planes, start + np.uint64(k)
+        if variance is None:
+            add_shares(sums, place, coefficients, number, (0,), value, None)
+        else:
+            add_shares(sums, place, coefficients, number, (0,), value, True)
 
 
 @jit
