@@ -1,5 +1,6 @@
 """Sums of one frame by the compiled kernels, on all threads."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from ringline.processing.bin_table import MANY_BINS, BinSums, BinTable, Limits
 from ringline.processing.numba_kernels import (
     SEGMENTS,
-    join_planes,
+    join_counted,
+    join_groups,
     split_cake_group,
     split_group,
     whole_group,
@@ -21,10 +23,9 @@ from ringline.processing.worker_threads import in_parallel
 ACCUMULATOR = {"u": np.uint64, "i": np.int64, "f": np.float64}
 """In what whole raw values are summed, by the kind of their dtype."""
 
-_PARTS = 8
-"""Into which the bins of a cake are cut, to join the groups' sums."""
+_BINS_PART = 1 << 15
+"""Bins whose groups are joined by one thread."""
 _MEMORY = RecycledMemory()
-_FLOAT = np.dtype(np.float64)
 
 
 def frame_sums(
@@ -43,56 +44,73 @@ def frame_sums(
     poisson:
         Also the variance.
     """
-    if table.coefficients is not None and table.bins > MANY_BINS:
-        return _split_cake_sums(table, raw, limits or Limits(), poisson=poisson)
-    step = table.zero_step(raw.dtype) if poisson else 0
-    planes = 2 if poisson and not step else 1
-    bounds = (limits or Limits()).of_dtype(raw.dtype)
-    split = table.coefficients is not None
-    kind: Any = np.float64 if split else ACCUMULATOR[raw.dtype.kind]
+    job = _Job(table, raw, (limits or Limits()).of_dtype(raw.dtype), poisson)
     spans = group_spans(raw.size, table.groups)
-    totals = [np.zeros((planes, table.bins + 1), kind) for _ in spans]
-    found = np.empty(raw.size if bounds else 0, np.uint32)
+    groups = job.room(len(spans))
+    found = np.empty(raw.size if job.bounds else 0, np.uint32)
     counts = np.zeros((len(spans), SEGMENTS), np.int64)
-    second = True if planes == 2 else None
-
-    def sum_group(group: int) -> None:
-        span = (*spans[group], table.bins + 1 if table.bins <= MANY_BINS else 0)
-        total, noted = totals[group], (found, counts[group], table.bins)
-        if split:
-            whole = (table.shares, table.extra, table.scale)
-            split_group(raw, table.first, bounds, *whole, span, total, second, noted)
-        else:
-            whole_group(raw, table.first, bounds, span, total, kind(step), second, noted)
-
-    in_parallel(sum_group, len(spans))
-    return _finished(table, added(totals), step, _joined(found, counts, spans))
-
-
-def _split_cake_sums(table: BinTable, raw: ImageArray, limits: Limits, *, poisson: bool) -> BinSums:
-    bounds, planes = limits.of_dtype(raw.dtype), 2 if poisson else 1
-    spans = group_spans(raw.size, table.groups)
-    groups = _MEMORY.array((len(spans), table.bins + 1 + table.width, planes), _FLOAT)
-    found = np.empty(raw.size if bounds else 0, np.uint32)
-    counts = np.zeros((len(spans), SEGMENTS), np.int64)
-
-    def sum_group(group: int) -> None:
-        whole = (table.shares, table.extra, table.scale)
-        noted = (found, counts[group], table.bins)
-        second = True if poisson else None
-        span = (*spans[group], 0)
-        split_cake_group(raw, table.first, bounds, *whole, span, groups[group], second, noted)
-
     signal = np.empty(table.bins)
     variance = np.empty(table.bins) if poisson else None
+    parts = -(-table.bins // _BINS_PART)
+
+    def sum_group(group: int) -> None:
+        job.sum_group(spans[group], groups[group], (found, counts[group], table.bins))
 
     def join(part: int) -> None:
-        span = (table.bins * part // _PARTS, table.bins * (part + 1) // _PARTS)
-        join_planes(groups, table.scale, span, signal, variance)
+        span = (part * _BINS_PART, min((part + 1) * _BINS_PART, table.bins))
+        if job.step:
+            join_counted(groups, job.step.bit_length() - 1, span, signal, variance)
+        else:
+            by_plane = groups.transpose(0, 2, 1) if job.split and job.many else groups
+            join_groups(by_plane, table.scale, span, signal, variance)
 
     in_parallel(sum_group, len(spans))
-    in_parallel(join, _PARTS)
+    in_parallel(join, parts)
     return BinSums(signal, variance, _joined(found, counts, spans))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the kernels are given for one frame."""
+
+    table: BinTable
+    raw: ImageArray
+    bounds: tuple[Any, Any, Any, Any] | None
+    poisson: bool
+
+    @property
+    def split(self) -> bool:
+        return self.table.coefficients is not None
+
+    @property
+    def many(self) -> bool:
+        return self.table.bins > MANY_BINS
+
+    @property
+    def step(self) -> int:
+        """See :meth:`BinTable.zero_step`."""
+        return self.table.zero_step(self.raw.dtype) if self.poisson else 0
+
+    def room(self, groups: int) -> NDArray[Any]:
+        """Anything, for the groups' sums: by plane, or by bin in cakes with splitting."""
+        planes, bins = 2 if self.poisson and not self.step else 1, self.table.bins + 1
+        if not self.split:
+            kind = np.dtype(ACCUMULATOR[self.raw.dtype.kind])
+            return _MEMORY.array((groups, planes, bins), kind)
+        shape = (bins + self.table.width, planes) if self.many else (planes, bins)
+        return _MEMORY.array((groups, *shape), np.dtype(np.float64))
+
+    def sum_group(self, span: tuple[int, int], sums: NDArray[Any], noted: Any) -> None:
+        """Write the sums of the pixels span[0] .. span[1] - 1."""
+        table, second = self.table, True if self.poisson and not self.step else None
+        cut = (*span, 0 if self.many else table.bins + 1)
+        if self.split:
+            whole = (table.shares, table.extra, table.scale)
+            kernel = split_cake_group if self.many else split_group
+            kernel(self.raw, table.first, self.bounds, *whole, cut, sums, second, noted)
+        else:
+            zero = sums.dtype.type(self.step)
+            whole_group(self.raw, table.first, self.bounds, cut, sums, zero, second, noted)
 
 
 def group_spans(pixels: int, groups: int) -> list[tuple[int, int]]:
@@ -107,20 +125,6 @@ def added(totals: list[NDArray[Any]]) -> NDArray[Any]:
     for other in others:
         first += other
     return first
-
-
-def _finished(
-    table: BinTable, total: NDArray[Any], step: int, exceptions: NDArray[np.uint32]
-) -> BinSums:
-    signal = total[0, : table.bins]
-    if step:
-        zeros = signal >> np.uint64(step.bit_length() - 1)
-        signal &= np.uint64(step - 1)
-        return BinSums(signal.astype(np.float64), (signal + zeros).astype(np.float64), exceptions)
-    variance = total[1, : table.bins] if len(total) > 1 else None
-    return BinSums(
-        signal / table.scale, None if variance is None else variance / table.scale**2, exceptions
-    )
 
 
 def _joined(

@@ -224,8 +224,9 @@ def whole_group(raw, first, limits, span, total, zero, poisson, found):
     span:
         First pixel, one past the last; bins + 1, or 0 for the same sums for all four segments.
     total:
-        Zeros; shape (2, bins + 1), or (1, bins + 1) if ``poisson`` is None.
+        Written to, shape (2, bins + 1), or (1, bins + 1) if ``poisson`` is None.
     """
+    total[:] = 0
     ways = SEGMENTS if span[2] else 1
     bins = total.shape[1] - 1
     sums = total.reshape((total.shape[0], 1, bins + 1))
@@ -248,6 +249,7 @@ def split_group(raw, first, limits, shares, extra, scale, span, total, poisson, 
 
     The four segments have sums of their own, by first bin and share.
     """
+    total[:] = 0.0
     planes, bins, width = total.shape[0], total.shape[1] - 1, len(shares[1])
     flat = np.zeros(SEGMENTS * (bins + 1) * planes * width)
     if poisson is None:
@@ -282,18 +284,40 @@ def split_cake_group(raw, first, limits, shares, extra, scale, span, sums, poiss
 
 
 @jit
-def join_planes(groups, scale, span, signal, variance):
-    """Add the groups' sums, (groups, bins + ..., planes), bin by bin, over a scale.
+def join_groups(groups, scale, span, signal, variance):
+    """Add the groups' sums of the bins span[0] .. span[1] - 1, over a scale.
 
-    ``variance``: None where there is one plane.
+    Parameters
+    ----------
+    groups:
+        Shape (groups, 2, bins + ...), or (groups, 1, bins + ...) where ``variance`` is None.
+    signal, variance:
+        Written to, shape (bins,); the variance may be None.
     """
     for i in range(span[0], span[1]):
-        value = groups[0, i, 0]
+        value = groups[0, 0, i]
         for group in range(1, groups.shape[0]):
-            value += groups[group, i, 0]
+            value += groups[group, 0, i]
         signal[i] = value / scale
-        if variance is not None:
-            value = groups[0, i, 1]
+    if variance is not None:
+        for i in range(span[0], span[1]):
+            value = groups[0, 1, i]
             for group in range(1, groups.shape[0]):
-                value += groups[group, i, 1]
+                value += groups[group, 1, i]
             variance[i] = value / (scale * scale)
+
+
+@jit
+def join_counted(groups, shift, span, signal, variance):
+    """Likewise, of sums that count the zeros in their bits from ``shift`` on.
+
+    ``groups``: uint64, shape (groups, 1, bins + 1).
+    """
+    low = (np.uint64(1) << np.uint64(shift)) - np.uint64(1)
+    for i in range(span[0], span[1]):
+        value = groups[0, 0, i]
+        for group in range(1, groups.shape[0]):
+            value += groups[group, 0, i]
+        counts = value & low
+        signal[i] = counts
+        variance[i] = counts + (value >> np.uint64(shift))

@@ -6,22 +6,21 @@ from ringline.processing.compiled import jit
 
 
 @jit
-def add_profile(sums, span, intensity, sigma, std):
-    """Mean, standard error and standard deviation of the bins span[0] .. span[1] - 1.
+def add_profile(sums, span, intensity, sigma):
+    """Mean and standard error of the bins span[0] .. span[1] - 1.
 
     Parameters
     ----------
     sums:
-        signal, variance, norm, norm_sq and count, each of shape (bins,).
-    intensity, sigma, std:
-        Written to, shape (bins,); the last two (0,) where they are not wanted.
+        signal, variance, norm and count, each of shape (bins,).
+    intensity, sigma:
+        Written to, shape (bins,); sigma (0,) where it is not wanted.
     """
-    signal, variance, norm, norm_sq, count = sums
+    signal, variance, norm, count = sums
     for i in range(span[0], span[1]):
         mean = signal[i] / norm[i]
         intensity[i] = mean if count[i] > 0.0 else math.nan
     if sigma.size:
         for i in range(span[0], span[1]):
-            error = math.sqrt(variance[i] if count[i] > 0.0 else math.nan)
-            sigma[i] = error / norm[i]
-            std[i] = error / math.sqrt(norm_sq[i])
+            error = math.sqrt(variance[i]) / norm[i]
+            sigma[i] = error if count[i] > 0.0 else math.nan

@@ -127,18 +127,15 @@ class Reduction:
         signal / norm, sqrt(variance) / norm and sqrt(variance / norm_sq), as in pyFAI.
         """
         without = self.recipe.error_model == "none"
-        intensity, sigma, std = _profile_arrays(sums, errors=not without)
+        intensity, sigma = _profile_arrays(sums, errors=not without)
         return Profile(
             axis=self.axis,
             unit=self._unit.name,
             azimuth=self.azimuth,
             intensity=intensity,
             sigma=None if without else sigma,
-            std=None if without else std,
+            sums=sums,
             recipe_digest=self.recipe.digest,
-            frames=sums.frames,
-            first_frame=sums.first_frame,
-            last_frame=sums.last_frame,
         )
 
     def reduce(self, image: ImageArray) -> Profile:
@@ -206,23 +203,19 @@ _WARM_BLOCK = 6
 """Frames that are a block to every engine."""
 
 
-def _profile_arrays(sums: Sums, *, errors: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
-    arrays = (sums.signal, sums.variance, sums.norm, sums.norm_sq, sums.count)
+def _profile_arrays(sums: Sums, *, errors: bool) -> tuple[FloatArray, FloatArray]:
+    arrays = (sums.signal, sums.variance, sums.norm, sums.count)
     flat = tuple(np.ascontiguousarray(array).ravel() for array in arrays)
     bins = flat[0].size
-    found = [np.empty(bins), np.empty(bins if errors else 0), np.empty(bins if errors else 0)]
+    intensity, sigma = np.empty(bins), np.empty(bins if errors else 0)
 
     def part(number: int) -> None:
         start = number * _BINS_PART
-        add_profile(flat, (start, min(start + _BINS_PART, bins)), *found)
+        add_profile(flat, (start, min(start + _BINS_PART, bins)), intensity, sigma)
 
     in_parallel(part, -(-bins // _BINS_PART))
     shape = sums.signal.shape
-    return (
-        found[0].reshape(shape),
-        found[1].reshape(shape if errors else (0,)),
-        found[2].reshape(shape if errors else (0,)),
-    )
+    return intensity.reshape(shape), sigma.reshape(shape if errors else (0,))
 
 
 @lru_cache(maxsize=8)

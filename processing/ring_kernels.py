@@ -12,11 +12,14 @@ import numpy.typing as npt
 
 from ringline.processing.compiled import jit
 from ringline.processing.types import FloatArray, ImageArray, IntArray
+from ringline.processing.vector_ir import fetch
 
 SIGNAL, VARIANCE, NORM, NORM_SQ, COUNT = range(5)
 """Columns of the sums of rings."""
 REJECTED, INVALID = range(2)
 """Columns of the numbers of entries of rings."""
+LINE = 8
+"""Float64 values in a line of the cache."""
 
 
 class Entries(NamedTuple):
@@ -108,7 +111,15 @@ def load(
     size = last - first
     pixel = entries.pixel[first:last]
     signal, weight = room.signal[:size], room.weight[:size]
-    for i in range(size):
+    # What later steps read of this ring comes while these wait for single pixels.
+    whole = size - size % LINE
+    for begin in range(0, whole, LINE):
+        fetch(entries.weight, first + begin)
+        if entries.dark.size:
+            fetch(entries.dark, first + begin)
+        for i in range(begin, begin + LINE):
+            signal[i] = raw[pixel[i]]
+    for i in range(whole, size):
         signal[i] = raw[pixel[i]]
     count = valid_count(signal, bounds)
     if count < size:

@@ -78,9 +78,31 @@ class Profile:
     pixel counted: zero is a valid intensity, and plots must show a gap."""
     sigma: FloatArray | None
     """Standard error of the mean, shape of ``intensity``; None without an error model."""
-    std: FloatArray | None
-    """Standard deviation of a pixel from the mean, likewise."""
+    sums: Sums
+    """What they are made of."""
     recipe_digest: str
-    frames: int
-    first_frame: int | None
-    last_frame: int | None
+
+    @property
+    def std(self) -> FloatArray | None:
+        """Standard deviation of a pixel from the mean, like ``sigma``."""
+        if self.sigma is None:
+            return None
+        squares = np.full_like(self.sigma, np.nan)
+        some = self.sums.count > 0
+        np.divide(self.sums.variance, self.sums.norm_sq, out=squares, where=some)
+        return np.sqrt(squares, out=squares)
+
+    @property
+    def frames(self) -> int:
+        """How many frames it is of."""
+        return self.sums.frames
+
+    @property
+    def first_frame(self) -> int | None:
+        """Index of the first of them."""
+        return self.sums.first_frame
+
+    @property
+    def last_frame(self) -> int | None:
+        """Index of the last of them."""
+        return self.sums.last_frame

@@ -254,11 +254,26 @@ def _prefetch(context, builder, arrays, lane):
     block, rows, pixel = arrays
     row = builder.load(builder.gep(_data(context, builder, rows), [_I32(lane)]))
     place = builder.add(row, pixel)
-    ahead = _vector_at(context, builder, block, (place, _AHEAD), 1)
-    ahead = builder.bitcast(ahead, ir.IntType(8).as_pointer())
-    kind = ir.FunctionType(ir.VoidType(), [ahead.type, _I32, _I32, _I32])
-    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [ahead.type], kind)
-    builder.call(prefetch, [ahead, _I32(0), _I32(3), _I32(1)])  # to read, keep, data
+    _fetch(builder, _vector_at(context, builder, block, (place, _AHEAD), 1))
+
+
+def _fetch(builder, pointer):
+    pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+    builder.call(prefetch, [pointer, _I32(0), _I32(3), _I32(1)])  # to read, keep, data
+
+
+@intrinsic
+def fetch(_typing, array, number):
+    """Have an element of a flat array, which is soon to be read, brought into the cache."""
+
+    def generate(context, builder, signature, arguments):
+        target = (signature.args[0], arguments[0])
+        _fetch(builder, builder.gep(_data(context, builder, target), [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.none(array, number), generate
 
 
 def _order(numbers):

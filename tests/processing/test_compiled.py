@@ -13,8 +13,8 @@ from ringline.processing.share_kernels import share_block
 CODE = """
 import numpy as np
 from ringline.processing.profile_kernels import add_profile
-found = np.empty((3, 4))
-add_profile(tuple(np.ones((5, 4))), (0, 4), *found)
+found = np.empty((2, 4))
+add_profile(tuple(np.ones((4, 4))), (0, 4), *found)
 print(found)
 """
 
