@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tango
 
@@ -15,6 +16,7 @@ CALL_TIMEOUT_MS = 1000
 SEND_TIMEOUT_MS = 3000
 POLL = 0.01
 _TIMED_OUT = "API_CommandTimedOut"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class ReducerClient:
     def __init__(self, trl: str) -> None:
         self.trl = trl
         self._proxies: dict[int, tango.DeviceProxy] = {}
-        self._kept: set[str] = set()
+        self._kept: dict[str, int] = {}
 
     def send(self, text: str) -> str:
         """Give documents to the reducer; its reply."""
@@ -52,24 +54,18 @@ class ReducerClient:
         Connecting a signal subscribes and unsubscribes, after which Tango prints a complaint for
         every event that still comes, unless somebody takes them.
         """
-        deadline = time.monotonic() + timeout
-        with tango.EnsureOmniThread():
-            for name in set(attributes) - self._kept:
-                self._keep(name, deadline)
-                self._kept.add(name)
+        proxy, deadline = self._proxy(CALL_TIMEOUT_MS), time.monotonic() + timeout
+        for name in set(attributes) - self._kept.keys():
+            subscribe = partial(proxy.subscribe_event, name, tango.EventType.CHANGE_EVENT, _ignore)
+            self._kept[name] = _patiently(subscribe, deadline)
 
-    def _keep(self, name: str, deadline: float) -> None:
-        proxy = self._proxy(CALL_TIMEOUT_MS)
-        while True:
-            try:
-                proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, _ignore)
-            except tango.DevFailed as error:
-                # All subscriptions of a process wait for each other, seconds while Tango looks
-                # for any server that has died or hangs.
-                if error.args[0].reason != _TIMED_OUT or time.monotonic() > deadline:
-                    raise
-            else:
-                return
+    def forget_events(self, timeout: float) -> None:
+        """End these subscriptions: Tango keeps looking for a server as long as there is one."""
+        proxy, deadline = self._proxy(CALL_TIMEOUT_MS), time.monotonic() + timeout
+        while self._kept:
+            name, number = next(iter(self._kept.items()))
+            _patiently(partial(proxy.unsubscribe_event, number), deadline)
+            del self._kept[name]
 
     def answers(self) -> bool:
         """Whether it gives a sign of life."""
@@ -135,6 +131,21 @@ class ReducerClient:
             proxy.set_timeout_millis(timeout_ms)
             self._proxies[timeout_ms] = proxy
         return self._proxies[timeout_ms]
+
+
+def _patiently(call: Callable[[], T], deadline: float) -> T:
+    """The result of a call that begins or ends a subscription.
+
+    All subscriptions of a process wait for each other, for seconds while Tango looks for any
+    server that has died or hangs.
+    """
+    with tango.EnsureOmniThread():
+        while True:
+            try:
+                return call()
+            except tango.DevFailed as error:
+                if error.args[0].reason != _TIMED_OUT or time.monotonic() > deadline:
+                    raise
 
 
 def _ignore(_event: object) -> None:

@@ -167,6 +167,13 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
         if not mock:
             self._remember(await asyncio.to_thread(self._server.values))
 
+    async def disconnect(self, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """End the subscriptions: Tango looks for a server as long as there is one.
+
+        The forwarder goes on until it is closed.
+        """
+        await asyncio.to_thread(self._server.forget_events, timeout)
+
     def _keep_events(self, timeout: float) -> None:
         try:
             self._server.keep_events((name for name, _ in self.children()), timeout)

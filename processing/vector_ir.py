@@ -3,6 +3,8 @@
 LLVM fits the vectors to the CPU at hand; numba's cache on disk is kept per CPU.
 """
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba.core import types
@@ -264,9 +266,7 @@ def _fetch(builder, pointer):
     builder.call(prefetch, [pointer, _I32(0), _I32(3), _I32(1)])  # to read, keep, data
 
 
-@intrinsic
-def fetch(_typing, array, number):
-    """Have an element of a flat array, which is soon to be read, brought into the cache."""
+def _fetch_element(_typing, array, number):
 
     def generate(context, builder, signature, arguments):
         target = (signature.args[0], arguments[0])
@@ -274,6 +274,10 @@ def fetch(_typing, array, number):
         return context.get_dummy_value()
 
     return types.none(array, number), generate
+
+
+fetch: Any = intrinsic(_fetch_element)
+"""``fetch(array, i)``: have an element, which is soon to be read, brought into the cache."""
 
 
 def _order(numbers):

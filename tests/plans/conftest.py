@@ -22,6 +22,9 @@ from ringline.plans.served_system import Served, ServedSystem
 
 T = TypeVar("T")
 
+CONNECTED: list[ReductionDevice] = []
+"""By the running test: to be disconnected, lest Tango looks for their servers for ever."""
+
 
 class Documents:
     """What a RunEngine emitted."""
@@ -62,6 +65,8 @@ def engine(loop: asyncio.AbstractEventLoop, documents: Documents) -> Iterator[Ru
     made = RunEngine({}, context_managers=[], loop=loop)
     made.subscribe(documents)
     yield made
+    while CONNECTED:
+        run_in(made, CONNECTED.pop().disconnect())
     # An aborted plan leaves statuses waiting on the loop.
     asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result(10)
 
@@ -142,6 +147,7 @@ def reduction(
 def connected(engine: RunEngine, system: System) -> ReductionDevice:
     device = ReductionDevice(system.served.trl)
     run_in(engine, device.connect())
+    CONNECTED.append(device)
     return device
 
 
