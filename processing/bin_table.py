@@ -16,6 +16,11 @@ Coefficients: TypeAlias = NDArray[np.float32] | NDArray[np.uint16]
 FULL_SHARE = 65535
 """A share of 1 in uint16 coefficients, so that whole pixels are exact."""
 
+RUNS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""How many coefficients a pixel may have."""
+SHORT_RUN = 4
+"""Up to here sums are kept by first bin and share: neighbours then wait for no part of a sum."""
+
 MANY_BINS = 16384
 """From here on one set of sums per thread fills the cache; below, four independent ones fit."""
 
@@ -33,7 +38,7 @@ class BinTable:
     first: BinNumbers
     """First bin of each pixel; ``bins`` for one that does not count. Shape (pixels,)."""
     coefficients: Coefficients | None = None
-    """Share in the bins first, first + 1, ..., shape (pixels, 1..4); uint16 in units of
+    """Share in the bins first, first + 1, ..., shape (pixels, one of RUNS); uint16 in units of
     1 / 65535. None: each pixel counts wholly in its first bin. Zero beyond the last bin and
     for pixels that do not count."""
     extra_pixel: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
@@ -74,6 +79,11 @@ class BinTable:
     def whole_shares(self) -> tuple[Coefficients, tuple[int, ...]]:
         """Shares of 1, to sum by them what is not split."""
         return np.ones(self.first.size, np.float32), (0,)
+
+    @property
+    def by_bin(self) -> bool:
+        """Whether sums by first bin and share would be too many."""
+        return self.bins > MANY_BINS or self.width > SHORT_RUN
 
     @property
     def extra(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ringline.processing.bin_table import MANY_BINS, BinSums, BinTable, Limits
+from ringline.processing.bin_table import BinSums, BinTable, Limits
 from ringline.processing.block_kernels import MOST_PER_BIN, split_block, whole_block
 from ringline.processing.frame_sums import added, frame_sums, group_spans
 from ringline.processing.numba_kernels import find_exceptions
@@ -38,7 +38,7 @@ def block_sums(
     found: list[BinSums] = []
     bounds = (limits or Limits()).of_dtype(block.dtype)
     # Sums of sixteen frames of a cake do not fit the cache.
-    together = table.bins <= MANY_BINS
+    together = not table.by_bin
     while together and len(block) - len(found) > FEW:
         frames = range(len(found), min(len(found) + LANES, len(block)))
         found += _sums_together(_Job(table, block, bounds, frames, poisson))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ringline.processing.bin_table import MANY_BINS, BinSums, BinTable, Limits
+from ringline.processing.bin_table import BinSums, BinTable, Limits
 from ringline.processing.numba_kernels import (
     SEGMENTS,
     join_counted,
     join_groups,
-    split_cake_group,
     split_group,
+    split_group_by_bin,
     whole_group,
 )
 from ringline.processing.recycled_memory import RecycledMemory
@@ -61,7 +61,7 @@ def frame_sums(
         if job.step:
             join_counted(groups, job.step.bit_length() - 1, span, signal, variance)
         else:
-            by_plane = groups.transpose(0, 2, 1) if job.split and job.many else groups
+            by_plane = groups.transpose(0, 2, 1) if job.side_by_side else groups
             join_groups(by_plane, table.scale, span, signal, variance)
 
     in_parallel(sum_group, len(spans))
@@ -83,8 +83,9 @@ class _Job:
         return self.table.coefficients is not None
 
     @property
-    def many(self) -> bool:
-        return self.table.bins > MANY_BINS
+    def side_by_side(self) -> bool:
+        """Whether signal and variance of a bin are neighbours."""
+        return self.split and self.table.by_bin
 
     @property
     def step(self) -> int:
@@ -97,16 +98,16 @@ class _Job:
         if not self.split:
             kind = np.dtype(ACCUMULATOR[self.raw.dtype.kind])
             return _MEMORY.array((groups, planes, bins), kind)
-        shape = (bins + self.table.width, planes) if self.many else (planes, bins)
+        shape = (bins + self.table.width, planes) if self.side_by_side else (planes, bins)
         return _MEMORY.array((groups, *shape), np.dtype(np.float64))
 
     def sum_group(self, span: tuple[int, int], sums: NDArray[Any], noted: Any) -> None:
         """Write the sums of the pixels span[0] .. span[1] - 1."""
         table, second = self.table, True if self.poisson and not self.step else None
-        cut = (*span, 0 if self.many else table.bins + 1)
+        cut = (*span, 0 if table.by_bin else table.bins + 1)
         if self.split:
             whole = (table.shares, table.extra, table.scale)
-            kernel = split_cake_group if self.many else split_group
+            kernel = split_group_by_bin if table.by_bin else split_group
             kernel(self.raw, table.first, self.bounds, *whole, cut, sums, second, noted)
         else:
             zero = sums.dtype.type(self.step)

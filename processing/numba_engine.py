@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from ringline.processing.bin_table import MANY_BINS, BinSums, Limits
+from ringline.processing.bin_table import MANY_BINS, RUNS, BinSums, Limits
 from ringline.processing.block_sums import block_sums
 from ringline.processing.scatter_kernels import scatter_extras, scatter_runs
 from ringline.processing.table import NO_RUNS, Table
@@ -29,11 +29,11 @@ class NumbaKernels:
         lost = np.zeros(raw.size if exceptions.size else 0, np.bool_)
         lost[exceptions] = True
         values = (table.norm.ravel(), np.empty(0) if table.dark is None else table.dark)
-        padded = np.concatenate([mean, np.zeros(5)])
+        padded = np.concatenate([mean, np.zeros(1 + RUNS[-1])])
         runs = NO_RUNS if shares.coefficients is None else shares.coefficients
         # Fixed by the table alone: the same bits on any number of threads.
         parts = 8 if table.bins <= MANY_BINS else 2
-        sums = np.zeros((parts, table.bins + 5))
+        sums = np.zeros((parts, padded.size))
 
         def part(number: int) -> None:
             span = (raw.size * number // parts, raw.size * (number + 1) // parts)

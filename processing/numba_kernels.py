@@ -28,8 +28,9 @@ found:
 
 import numpy as np
 
+from ringline.processing.bin_table import SHORT_RUN
 from ringline.processing.compiled import inner, jit
-from ringline.processing.vector_ir import add_shares
+from ringline.processing.vector_ir import add_run, add_shares
 
 SEGMENTS = 4
 """Segments that are read at once; the last one has up to three pixels more."""
@@ -102,12 +103,13 @@ def add_to_bins(sums, at, coefficients, start, lanes, value, variance):
     The bins of a cake are too many to be kept by first bin and share.
     """
     planes = np.uint64(1 if variance is None else 2)
+    if len(lanes) > SHORT_RUN:
+        add_run(sums, at * planes, coefficients, start, lanes, value, variance)
+        return
+    # One by one: a vector would wait for parts of sums that neighbours have just written.
     for k in range(len(lanes)):
         place, number = (at + np.uint64(k)) * planes, start + np.uint64(k)
-        if variance is None:
-            add_shares(sums, place, coefficients, number, (0,), value, None)
-        else:
-            add_shares(sums, place, coefficients, number, (0,), value, True)
+        add_run(sums, place, coefficients, number, (0,), value, variance)
 
 
 @jit
@@ -267,7 +269,7 @@ def split_group(raw, first, limits, shares, extra, scale, span, total, poisson, 
 
 
 @jit
-def split_cake_group(raw, first, limits, shares, extra, scale, span, sums, poisson, found):
+def split_group_by_bin(raw, first, limits, shares, extra, scale, span, sums, poisson, found):
     """The same for many bins: all segments have the same sums, by bin.
 
     ``sums``: written to, shape (bins + 1 + width, planes).

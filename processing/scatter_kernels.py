@@ -20,9 +20,9 @@ def scatter_runs(raw, lost, first, coefficients, unit, pixel_values, mean, span,
     pixel_values:
         norm and dark, each of shape (pixels,), the dark (0,) where it is 0.
     mean:
-        Of each bin, shape (bins + 5,).
+        Of each bin, shape (bins + 1 + the longest run,).
     sums:
-        Shape (bins + 5,); what does not count is added beyond the bins.
+        Shape (bins + 1 + the longest run,); what does not count is added beyond the bins.
     """
     norm, dark = pixel_values
     width = coefficients.shape[1]

@@ -6,7 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ringline.processing.axes import Axis, AxisRequest, axes_request
-from ringline.processing.bin_table import FULL_SHARE, BinNumbers, BinTable, Coefficients
+from ringline.processing.bin_table import (
+    FULL_SHARE,
+    RUNS,
+    BinNumbers,
+    BinTable,
+    Coefficients,
+)
 from ringline.processing.cell_kernels import QUANTUM, AxisGrid, Grid
 from ringline.processing.geometry import PixelArrays
 from ringline.processing.recipe import Recipe
@@ -29,7 +35,6 @@ from ringline.processing.worker_threads import in_parallel
 
 KINDS = {"no": POINT, "bbox": BOX, "pseudo": SHRUNK_BOX, "full": POLYGON}
 
-_MOST_RUN = 4
 _BLOCK_PIXELS = 1 << 17
 _SAMPLES = 8
 _EVERYWHERE = np.array([-np.inf, np.inf])
@@ -131,7 +136,7 @@ class _Sharing:
         grid, edges = self._grid(along, across)
         bins = along.bins * (1 if across is None else across.bins)
         width = 1 if self._kind == POINT else self._width(grid, edges, used)
-        first = _room(used.size, wide=bins + _MOST_RUN >= 1 << 16)
+        first = _room(used.size, wide=bins + RUNS[-1] >= 1 << 16)
         coefficients = _coefficients((used.size, width), compact=self._compact)
         unit = 1.0 / FULL_SHARE if self._compact else QUANTUM
         extras: list[Extras | None] = [None] * len(self._rows)
@@ -161,15 +166,16 @@ class _Sharing:
         A coefficient in a run is 4 bytes read in a row, one beyond it 12 and a jump.
         """
         step = max(len(self._rows) // _SAMPLES, 1)
-        costs = np.zeros(_MOST_RUN)
+        costs = np.zeros(RUNS[-1])
         for number in range(step // 2, len(self._rows), step):
             pixels = self._block(number, used, keep=True)
-            costs += shares_beyond(grid, *edges, pixels, _room_for(grid, pixels), _MOST_RUN)
+            costs += shares_beyond(grid, *edges, pixels, _room_for(grid, pixels), RUNS[-1])
         sampled = sum(
             self._fast * (stop - start)
             for start, stop in map(_bounds, self._rows[step // 2 :: step])
         )
-        return 1 + int(np.argmin(np.arange(1, _MOST_RUN + 1) * sampled + 8.0 * costs))
+        runs = np.array(RUNS)
+        return int(runs[np.argmin(runs * sampled + 8.0 * costs[runs - 1])])
 
     def _grid(self, along: Axis, across: Axis | None) -> tuple[Grid, Both]:
         polygons = self._kind == POLYGON

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ringline.processing.bin_table import RUNS
 from ringline.processing.compiled import inner, jit
 
 NORM, NORM_SQ, COUNT, DARK, VARIANCE = range(5)
@@ -19,7 +20,7 @@ def add_runs(first, coefficients, unit, pixel_values, span, sums):
     pixel_values:
         norm, dark and variance, each of shape (pixels,) or (0,) where it is 0.
     sums:
-        Shape (5, bins + 5); what does not count is added beyond the bins.
+        Shape (5, bins + 1 + the longest run); what does not count is added beyond the bins.
     """
     norm, dark, variance = pixel_values
     width = coefficients.shape[1]
@@ -52,5 +53,5 @@ def _add(sums, number, share, norm, pixel, dark, variance):
 
 
 def zero_sums(bins: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Room for the sums, shape (5, bins + 5)."""
-    return np.zeros((5, bins + 5))
+    """Room for the sums, with what lies beyond the bins."""
+    return np.zeros((5, bins + 1 + RUNS[-1]))

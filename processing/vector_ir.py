@@ -26,36 +26,54 @@ def add_shares(_typing, sums, at, coefficients, start, lanes, value, squared):
     Also ``sums[at + width + k] += c[k] ** 2 * max(value, 1)``, unless ``squared`` is None, in the
     same vector. The arrays are flat, the indices unsigned and not checked.
     """
-    width, dtype = len(lanes), coefficients.dtype
-    planes = 1 if isinstance(squared, types.NoneType) else 2
+    width, planes = len(lanes), 1 if isinstance(squared, types.NoneType) else 2
 
     def generate(context, builder, signature, arguments):
-        h, index, table, offset, _, x, _ = arguments
-        for first, count in _vectors(width, planes):
-            pointer = (context, builder, (signature.args[2], table), (offset, first), count)
-            shares = builder.load(_vector_at(*pointer), align=dtype.bitwidth // 8)
-            order = ir.Constant(ir.VectorType(_I32, planes * count), [*range(count)] * planes)
-            doubles = ir.VectorType(_DOUBLE, planes * count)
-            share = _as_doubles(
-                builder, builder.shuffle_vector(shares, shares, order), dtype, doubles
-            )
-            number = broadcast(builder, x, planes * count)
-            if planes == 2:
-                # s x and s s max(x, 1), as s (1 or s) and max(x, no limit or 1)
-                least = ir.Constant(doubles, [-np.inf] * count + [1.0] * count)
-                larger = builder.fcmp_ordered(">", number, least)
-                number = builder.select(larger, number, least)
-                whole = ir.Constant(doubles, [1.0] * (2 * count))
-                halves = ir.Constant(order.type, [*range(count), *range(3 * count, 4 * count)])
-                share = builder.fmul(share, builder.shuffle_vector(whole, share, halves))
-            here = _vector_at(
-                context, builder, (signature.args[0], h), (index, first), planes * count
-            )
-            product = builder.fmul(share, number)
-            builder.store(builder.fadd(builder.load(here, align=8), product), here, align=8)
+        # Three in a vector are slow as one.
+        parts = [(0, 2), (2, 1)] if width == 3 and planes == 1 else [(0, width)]
+        for first, count in parts:
+            twice = [(k, plane) for plane in range(planes) for k in range(count)]
+            _add_products(context, builder, (signature.args, arguments), (first, count), twice)
         return context.get_dummy_value()
 
     return types.none(sums, at, coefficients, start, lanes, value, squared), generate
+
+
+@intrinsic
+def add_run(_typing, sums, at, coefficients, start, lanes, value, squared):
+    """The same, with the two sums of a share side by side, ``sums[at + 2 k]`` and the next."""
+    width, planes = len(lanes), 1 if isinstance(squared, types.NoneType) else 2
+
+    def generate(context, builder, signature, arguments):
+        pairs = [(k, plane) for k in range(width) for plane in range(planes)]
+        _add_products(context, builder, (signature.args, arguments), (0, width), pairs)
+        return context.get_dummy_value()
+
+    return types.none(sums, at, coefficients, start, lanes, value, squared), generate
+
+
+def _add_products(context, builder, call, part, lanes):
+    """Add a vector of products, for each lane that of a share, (its number, 0 or 1 if squared)."""
+    (sums, _, coefficients, *_), (h, index, table, offset, _, x, _) = call
+    count, dtype = part[1], coefficients.dtype
+    source = _vector_at(context, builder, (coefficients, table), (offset, part[0]), count)
+    shares = builder.load(source, align=dtype.bitwidth // 8)
+    doubles = ir.VectorType(_DOUBLE, len(lanes))
+    order = ir.Constant(ir.VectorType(_I32, len(lanes)), [k for k, _ in lanes])
+    share = _as_doubles(builder, builder.shuffle_vector(shares, shares, order), dtype, doubles)
+    number = broadcast(builder, x, len(lanes))
+    squared = [plane for _, plane in lanes]
+    if any(squared):
+        # s x and s s max(x, 1), as s (1 or s) and max(x, no limit or 1)
+        least = ir.Constant(doubles, [1.0 if also else -np.inf for also in squared])
+        number = builder.select(builder.fcmp_ordered(">", number, least), number, least)
+        ones = ir.Constant(doubles, [1.0] * len(lanes))
+        mixed = [lane + len(lanes) * also for lane, also in enumerate(squared)]
+        factor = builder.shuffle_vector(ones, share, ir.Constant(order.type, mixed))
+        share = builder.fmul(share, factor)
+    here = _vector_at(context, builder, (sums, h), (index, part[0]), len(lanes))
+    product = builder.fmul(share, number)
+    builder.store(builder.fadd(builder.load(here, align=8), product), here, align=8)
 
 
 def broadcast(builder, scalar, count):
@@ -65,11 +83,6 @@ def broadcast(builder, scalar, count):
     one = builder.insert_element(none, scalar, _I32(0))
     zeros = ir.Constant(ir.VectorType(_I32, count), [0] * count)
     return builder.shuffle_vector(one, none, zeros)
-
-
-def _vectors(width, planes):
-    """(first, count) of the vectors that make up ``width`` lanes; three is slow as one."""
-    return [(0, 2), (2, 1)] if width == 3 and planes == 1 else [(0, width)]
 
 
 def _vector_at(context, builder, array, position, count):

@@ -61,7 +61,7 @@ def assert_block_equals_frames(
 @settings(deadline=None, max_examples=120)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    kind=st.sampled_from([("u2", 0), ("u4", 0), ("f4", 0), ("u2", 2), ("f4", 2)]),
+    kind=st.sampled_from([("u2", 0), ("u4", 0), ("f4", 0), ("u2", 2), ("f4", 2), ("u2", 6)]),
     frames=st.integers(1, 40),
     pixels=st.integers(1, 300),
     limits=st.sampled_from([None, EDGES, HOLE]),

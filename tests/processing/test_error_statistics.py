@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ringline.processing import reduction_for
+from ringline.processing.bin_table import RUNS
 
 FRAMES = 60
 
@@ -47,7 +48,7 @@ def shares_of(benchmark: ModuleType, splitting: str) -> NDArray[np.float64]:
     made = benchmark.recipe(splitting, "none", benchmark.expected_counts(1.0))
     reduction = reduction_for(made)
     table = reduction._bound().table
-    dense = np.zeros((table.bins + 5, table.shape[0] * table.shape[1]))
+    dense = np.zeros((table.bins + 1 + RUNS[-1], table.shape[0] * table.shape[1]))
     pixels = np.arange(dense.shape[1])
     for entry in table.entries():
         np.add.at(dense, (entry.bin, pixels[entry.pixel]), entry.share)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ringline.processing import worker_threads
-from ringline.processing.bin_table import FULL_SHARE, BinSums, BinTable, Limits, kernel_input
+from ringline.processing.bin_table import FULL_SHARE, RUNS, BinSums, BinTable, Limits, kernel_input
 from ringline.processing.errors import RecipeError
 from ringline.processing.frame_sums import frame_sums
 from ringline.processing.types import ImageArray
@@ -19,7 +19,7 @@ def made_up_table(
     """Any bins and shares; about one pixel in eight does not count."""
     first = rng.integers(0, bins, pixels)
     first[rng.random(pixels) < 0.125] = bins
-    numbers = first.astype(np.uint16 if bins + 4 < 2**16 else np.uint32)
+    numbers = first.astype(np.uint16 if bins + RUNS[-1] < 2**16 else np.uint32)
     if not width:
         return BinTable(bins, numbers)
     shares = rng.integers(0, 2**24 + 1, (pixels, width)) / 2.0**24
@@ -48,7 +48,7 @@ def sums_by_numpy(
     ok &= ~((raw >= rule.hole_low) & (raw <= rule.hole_high))
     counts = np.where(ok, raw, 0).astype(float)
     spread = np.where(ok, np.maximum(counts, 1.0), 0.0)
-    signal, variance = np.zeros(table.bins + 5), np.zeros(table.bins + 5)
+    signal, variance = np.zeros((2, table.bins + 1 + RUNS[-1]))
 
     def add(bins: NDArray[np.integer], share: NDArray[np.float64], pixels: object) -> None:
         np.add.at(signal, bins.astype(int), share * counts[pixels])
@@ -119,7 +119,7 @@ def test_whole_pixels_sum_as_numpy_does(
 @settings(deadline=None, max_examples=100)
 @given(
     seed=SEEDS,
-    kind=st.sampled_from([("u2", 2), ("f4", 2), ("u2", 3)]),
+    kind=st.sampled_from([("u2", 2), ("f4", 2), ("u2", 3), ("u2", 6), ("f4", 16)]),
     pixels=st.integers(1, 700),
     limits=LIMITS,
     poisson=st.booleans(),
@@ -151,7 +151,7 @@ def test_a_cake_of_many_bins_sums_as_numpy_does(width: int, dtype: str) -> None:
     assert_same_sums(found, sums_by_numpy(table, raw, None, poisson=True))
 
 
-@pytest.mark.parametrize("width", [0, 2])
+@pytest.mark.parametrize("width", [0, 2, 6])
 def test_the_number_of_threads_changes_no_bit(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     table, raw = made_up_table(rng, 300_001, 90, width), pixels_of(rng, "f4", 300_001)
