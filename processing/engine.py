@@ -111,14 +111,14 @@ class Engine:
 
     def _finished(self, index: int, raw: ImageArray, found: BinSums, monitor: float) -> Sums:
         static = self._static(found.exceptions)
-        signal, variance = found.signal, found.variance
+        signal, variance = found.signal, found.variance  # nobody else's: changed in place
         # Zeros need not be taken off or added: a cake has many bins.
         if self.table.dark is not None:
-            signal = signal - static.dark
+            signal -= static.dark
         if variance is None:
             variance = static.variance
         elif self.table.variance is not None:
-            variance = variance + static.variance
+            variance += static.variance
         if self._recipe.error_model == "azimuthal":
             with np.errstate(divide="ignore", invalid="ignore"):
                 mean = np.where(static.norm > 0, signal / static.norm, 0.0)

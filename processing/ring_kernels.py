@@ -33,7 +33,7 @@ class Entries(NamedTuple):
     """Size 0: all are 1."""
     weight: FloatArray
     """Share x norm, > 0."""
-    dark: FloatArray
+    dark: FloatArray | npt.NDArray[np.float32]
     variance: FloatArray
     """Variance that does not depend on the frame."""
 

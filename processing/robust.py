@@ -167,6 +167,14 @@ def _once(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return ascending[np.diff(ascending.astype(np.int64), prepend=-1) > 0]
 
 
+def _lean(values: FloatArray) -> FloatArray | npt.NDArray[np.float32]:
+    """As float32 where that changes nothing: loops wait for memory."""
+    with np.errstate(over="ignore"):
+        short = values.astype(np.float32)
+    same = bool((short == values).all())
+    return short if same else values.astype(np.float64)
+
+
 def _entries(table: RingTable, pixels: PixelTerms, *, own_variance: bool) -> Entries:
     """What entries hold, in their order: read in a row, instead of pixel by pixel."""
     pixel, start = table.pixel, table.start
@@ -189,6 +197,6 @@ def _entries(table: RingTable, pixels: PixelTerms, *, own_variance: bool) -> Ent
         np.require(pixel, np.uint32, WRITABLE),
         np.require(share, np.float32, WRITABLE),
         weight,
-        none if pixels.dark is None else pixels.dark[pixel].astype(np.float64),
+        _lean(none if pixels.dark is None else pixels.dark[pixel]),
         none if variance is None else variance[pixel].astype(np.float64),
     )
