@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ringline.processing.checks import require_bool, require_finite, require_positive
 from ringline.processing.detector import Detector
@@ -16,8 +14,6 @@ from ringline.processing.types import FloatArray
 
 HC_KEV_M = 12.398419843320026e-10
 """Planck constant times speed of light, keV m (CODATA 2018, exact by definition)."""
-
-Coordinate = Literal["two_theta", "q", "r", "chi"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,34 +198,6 @@ class PixelArrays(PixelPositions):
             found[rows] = 0.5 * (1.0 + (ahead - factor * turned) / (ahead + across))
         return found
 
-    def center(self, coordinate: Coordinate) -> FloatArray:
-        """A coordinate at each pixel's center, in SI (q: 1/nm)."""
-        return np.asarray(getattr(self, coordinate))
-
-    def half_width(self, coordinate: Coordinate) -> FloatArray:
-        """Largest distance, in the coordinate, from a pixel's center to one of its corners.
-
-        It spans the pixel's bounding box as pyFAI defines it: center - half, center + half.
-        """
-        center = self.center(coordinate)
-        half = np.zeros_like(center)
-        for rows in self.blocks():
-            around = self._corner_values(coordinate, rows)
-            for corner in around:
-                distance = np.abs(corner - center[rows])
-                if coordinate == "chi":
-                    np.minimum(distance, 2 * np.pi - distance, out=distance)
-                np.maximum(half[rows], distance, out=half[rows])
-        return half
-
-    def _corner_values(self, coordinate: Coordinate, rows: slice) -> list[FloatArray]:
-        """A coordinate at the first, second, ... corner of pixels, each of shape (rows, fast)."""
-        position = self.corner_positions(rows)
-        values = coordinate_of(coordinate, position, self.geometry.wavelength)
-        if self.is_lattice:
-            return [values[:-1, :-1], values[1:, :-1], values[1:, 1:], values[:-1, 1:]]
-        return list(np.moveaxis(values, -1, 0))
-
     @cached_property
     def _centers(self) -> Position:
         return self.center_positions()
@@ -278,46 +246,3 @@ def q_at(t1: FloatArray, t2: FloatArray, t3: FloatArray, wavelength: float) -> F
         if (t3 < 0).any():
             sine = np.where(t3 < 0, np.sqrt((distance - t3) / (2.0 * distance)), sine)
     return np.asarray((4e-9 * np.pi / wavelength) * sine)
-
-
-def q_of(*, two_theta: npt.ArrayLike, wavelength: float) -> FloatArray:
-    r"""Momentum transfer.
-
-    .. math:: q = \frac{4 \pi}{\lambda} \sin \frac{2\theta}{2}
-
-    Parameters
-    ----------
-    two_theta:
-        Scattering angle, rad, any shape.
-    wavelength:
-        :math:`\lambda`, m.
-
-    Returns
-    -------
-    :
-        1/nm, shape of ``two_theta``.
-    """
-    return np.asarray((4e-9 * np.pi / wavelength) * np.sin(0.5 * np.asarray(two_theta)))
-
-
-def coordinate_of(coordinate: Coordinate, position: Position, wavelength: float) -> FloatArray:
-    """A coordinate at positions in the frame of the sample, in SI (q: 1/nm).
-
-    Parameters
-    ----------
-    coordinate:
-        Which one.
-    position:
-        t1, t2, t3, m.
-    wavelength:
-        m.
-    """
-    match coordinate:
-        case "chi":
-            return chi_of(*position)
-        case "r":
-            return radius_of(*position)
-        case "two_theta":
-            return two_theta_of(*position)
-        case "q":
-            return q_of(two_theta=two_theta_of(*position), wavelength=wavelength)

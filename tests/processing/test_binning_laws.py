@@ -26,6 +26,8 @@ from ringline.processing import (
 )
 from ringline.processing.units import UNITS
 
+from .pixel_coordinates import half_width  # noqa: TID252
+
 Binning = Radial | Azimuthal | Cake
 
 SPLITTINGS = ("no", "bbox", "pseudo", "full")
@@ -430,7 +432,7 @@ def test_a_pixel_whose_part_within_a_range_rounds_to_nothing_does_not_count(
     coefficients: str,
 ) -> None:
     arrays = pixel_arrays(geometry())
-    top = float(arrays.q[3, 4] + arrays.half_width("q")[3, 4])
+    top = float(arrays.q[3, 4] + half_width(arrays, "q")[3, 4])
     mask = np.ones(SHAPE, bool)
     mask[3, 4] = False
     image = np.full(SHAPE, np.nan)

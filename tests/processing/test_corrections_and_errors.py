@@ -20,6 +20,8 @@ from ringline.processing import (
     reduction_for,
 )
 
+from .pixel_coordinates import half_width  # noqa: TID252
+
 Floats = NDArray[np.float64]
 SHAPE = (41, 53)
 BINS = 30
@@ -36,7 +38,7 @@ SPREAD = RNG.uniform(1, 9, SHAPE).astype(np.float32)
 
 def pyfai_shares(splitting: str) -> Any:
     arrays = pixel_arrays(GEOMETRY)
-    half = arrays.half_width("q") if splitting == "bbox" else None
+    half = half_width(arrays, "q") if splitting == "bbox" else None
     return HistoBBox1d(arrays.q, half, bins=BINS)
 
 

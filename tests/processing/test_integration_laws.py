@@ -26,6 +26,8 @@ from ringline.processing import (
     reduction_for,
 )
 
+from .pixel_coordinates import half_width  # noqa: TID252
+
 SHAPE = (31, 37)
 
 
@@ -176,7 +178,7 @@ def test_pixels_on_either_side_of_a_range_are_left_out_exactly() -> None:
 def test_a_box_counts_in_a_range_by_the_part_of_it_that_lies_inside() -> None:
     ranged = recipe(splitting="bbox", binning=Radial(bins=1, radial_range=(15.0, 20.0)))
     arrays = pixel_arrays(ranged.geometry)
-    center, half = arrays.q, arrays.half_width("q")
+    center, half = arrays.q, half_width(arrays, "q")
     inside = np.minimum(center + half, 20.0) - np.maximum(center - half, 15.0)
     expected = np.clip(inside / (2 * half), 0, 1).sum()
     found = reduction_for(ranged).map(Frame(poisson(8))).count.sum()

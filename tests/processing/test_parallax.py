@@ -30,6 +30,8 @@ from ringline.processing import (
 )
 from ringline.processing.sensor import Slab
 
+from .pixel_coordinates import half_width  # noqa: TID252
+
 SHAPE = (155, 122)
 SENSORS = [
     Sensor("Si", 450e-6),
@@ -191,9 +193,7 @@ def test_polygons_of_a_flat_sensor_move_as_its_grid_does() -> None:
         np.testing.assert_allclose(ours[..., 0], expected[:-1, :-1], rtol=1e-11, atol=1e-14)
     for coordinate in ("q", "two_theta", "r", "chi"):
         np.testing.assert_allclose(
-            free.half_width(coordinate),  # type: ignore[arg-type]
-            flat.half_width(coordinate),  # type: ignore[arg-type]
-            rtol=1e-7,
+            half_width(free, coordinate), half_width(flat, coordinate), rtol=1e-7
         )
 
 
