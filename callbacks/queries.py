@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from databroker.v1 import Broker, Header
 
 ORIGINAL = "original_run_uid"
+_COLUMNS = ("frame_index", "raw_seq_num", "intensity", "sigma", "std", "rejected")
 
 
 def find_reduced(
@@ -78,7 +79,7 @@ def _sample_name(start: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """All curves of one stream of a reduced run."""
+    """All curves of one stream of a reduced run: a row a frame, or the sum of a scan."""
 
     axis: FloatArray
     """Bin centers in ``unit``, radial or those of an azimuthal profile, shape (bins,)."""
@@ -93,8 +94,11 @@ class Curves:
     """Standard deviation of a pixel, likewise."""
     rejected: IntArray | None
     """Pixels left out in each frame because of what it holds; None for a sum."""
-    frame_index: IntArray
-    raw_seq_num: IntArray
+    frame_index: IntArray | None
+    """Index of each frame in its detector's file, or count of images inside events; None for a
+    sum."""
+    raw_seq_num: IntArray | None
+    """Number of each frame in its stream of the raw run, from 1; None for a sum."""
 
 
 def read_curves(run: Any, stream: str = "primary") -> Curves:
@@ -105,14 +109,16 @@ def read_curves(run: Any, stream: str = "primary") -> Curves:
     run:
         A run from the Tiled client.
     stream:
-        ``primary``, or one of a recipe that made curves of another length or kind.
+        ``primary``, or one of a recipe that made curves of another length or kind
+        (``primary_2``). ``total``, or likewise ``total_2``: the scan's sum, a row for each part
+        of the scan that one recipe reduced, there when the run has ended.
     """
     node = run[stream]
     axes = node.metadata["configuration"]["ringline"]["data"]
-    keys = set(node)
-    columns = {key: np.asarray(node[key].read()) for key in ("frame_index", "raw_seq_num")}
-    others = ("intensity", "sigma", "std", "rejected")
-    columns |= {key: np.asarray(node[key].read()) for key in others if key in keys}
+    # What the descriptor promises, not what is there: an open run must not pass for a sum
+    # because the numbers of its frames are still on their way.
+    promised = node.metadata["data_keys"]
+    columns = {key: np.asarray(node[key].read()) for key in _COLUMNS if key in promised}
     # An open run grows between two requests.
     rows = min(len(values) for values in columns.values())
     found = {key: values[:rows] for key, values in columns.items()}
@@ -127,6 +133,6 @@ def read_curves(run: Any, stream: str = "primary") -> Curves:
         sigma=found.get("sigma"),
         std=found.get("std"),
         rejected=found.get("rejected"),
-        frame_index=found["frame_index"],
-        raw_seq_num=found["raw_seq_num"],
+        frame_index=found.get("frame_index"),
+        raw_seq_num=found.get("raw_seq_num"),
     )

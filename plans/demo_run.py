@@ -233,6 +233,7 @@ def _draw(taken: Taken, experiment: Experiment, store: Store, report: Report) ->
     (run,) = find_reduced(store, raw_uid=taken.raw_uid)
     curves = read_curves(run)
     with open_frames(taken.file, IMAGES) as frames:
+        assert curves.frame_index is not None  # a row a frame: only sums have none
         newest = int(curves.frame_index[-1])
         image = frames.read(newest, newest + 1)[0]
     given = experiment.recipe.corrections.mask

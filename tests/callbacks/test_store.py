@@ -120,6 +120,21 @@ def test_curves_come_back_through_the_tiled_client(kit, store, stored_run, recip
     assert curves.unit == "q_nm^-1"
     assert curves.sigma.shape == curves.std.shape == curves.intensity.shape
     np.testing.assert_array_equal(curves.rejected, np.zeros(10))
+    np.testing.assert_array_equal(curves.frame_index, np.arange(10))
+    np.testing.assert_array_equal(curves.raw_seq_num, np.arange(1, 11))
+
+
+def test_the_sum_of_a_scan_comes_back_as_one_curve_without_numbers_of_a_frame(
+    kit, store, stored_run, recipe
+):
+    scan, images = stored_run
+    (run,) = find_reduced(store, raw_uid=scan.uid)
+    total = read_curves(run, "total")
+    np.testing.assert_array_equal(total.intensity, [kit.total(recipe, images)])
+    np.testing.assert_array_equal(total.axis, kit.reduction_for(recipe).axis)
+    assert (total.unit, total.azimuth) == ("q_nm^-1", None)
+    assert total.sigma.shape == total.std.shape == (1, 12)
+    assert total.frame_index is total.raw_seq_num is total.rejected is None
 
 
 def test_azimuthal_profiles_come_back_with_their_axis(kit, raw, reduce_into, store, writer):
@@ -207,7 +222,9 @@ def test_recipe_changes_come_back_in_order(kit, raw, reduce_into, store, writer)
     np.testing.assert_array_equal(dataset["intensity"], np.concatenate(parts))
     assert list(dataset["epoch"].values) == [recipes[n].digest for n in (0, 1, 3)]
     assert run["primary_2"].read()["intensity"].shape == (1, 5)
-    assert run["total"].read()["intensity"].shape == (3, 12)
+    totals = [kit.total(recipes[n], images[n : n + 1]) for n in (0, 1, 3)]
+    np.testing.assert_array_equal(read_curves(run, "total").intensity, totals)
+    assert read_curves(run, "total_2").intensity.shape == (1, 5)
 
 
 def test_documents_written_again_change_nothing(kit, raw, reduce_into, store, recipe):
