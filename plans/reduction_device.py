@@ -168,9 +168,10 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
             self._remember(await asyncio.to_thread(self._server.values))
 
     async def disconnect(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """End the subscriptions: Tango looks for a server as long as there is one.
+        """End the subscriptions; the forwarder goes on until it is closed.
 
-        The forwarder goes on until it is closed.
+        Tango looks for the server of a subscription for ever, and while one does not answer at
+        all (its host is off, or another program has its port) no other device can be connected.
         """
         await asyncio.to_thread(self._server.forget_events, timeout)
 

@@ -112,6 +112,19 @@ def test_waiting_for_a_server_that_hangs_ends_within_five_seconds_and_says_so(
     assert reduction.forwarder.close(timeout=30)
 
 
+def test_a_device_that_was_disconnected_connects_again(
+    engine: RunEngine, fresh: System, camera: SimulatedDetector
+) -> None:
+    reduction = connected(engine, fresh)
+    run_in(engine, reduction.disconnect())
+    run_in(engine, reduction.disconnect())  # nothing is left to end
+    run_in(engine, reduction.connect(force_reconnect=True))
+    run_in(engine, reduction.load_poni(camera.poni_file))
+    assert run_in(engine, reduction.distance.get_value()) == pytest.approx(
+        camera.geometry.distance
+    )
+
+
 def test_a_plan_is_refused_when_no_server_answers(
     engine: RunEngine, documents: Documents, detector: SimulatedDetector
 ) -> None:
