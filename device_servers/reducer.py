@@ -245,6 +245,15 @@ class AzimuthalReducer(Device):  # type: ignore[misc] # tango has no types
             return self._service.integrate(image).ravel()
 
     @command(
+        dtype_in=str, doc_in="path[::dataset][#frame] in a readable folder",
+        dtype_out=str, doc_out='{"file": path, "spots": spotty pixels, "recipe_digest": digest}',
+    )  # fmt: skip
+    def Separate(self, image: str) -> str:
+        """Write Bragg peaks and smooth signal of one frame to a file in results."""
+        with self._refusals():
+            return self._service.separate(image)
+
+    @command(
         dtype_in=str, doc_in="documents of one run, as JSON",
         dtype_out=str, doc_out="number of the document expected next, as JSON",
     )  # fmt: skip

@@ -19,6 +19,7 @@ from ringline.device_servers.configuration import configuration, configured, nam
 from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
 from ringline.device_servers.readings import Curve, Readings
+from ringline.device_servers.separations import SeparationJob
 from ringline.device_servers.setting import Setting
 from ringline.device_servers.settings import GEOMETRY, Settings
 from ringline.processing import (
@@ -147,6 +148,15 @@ class Service:
         work = self._submit(self._integrate, recipe, image, busy=f"reducing {image.path.name}")
         profile: Profile = self._wait(work)
         return profile.intensity
+
+    def separate(self, text: str) -> str:
+        """Write Bragg peaks and smooth signal of one frame to a file; what is shown stays."""
+        image = ImageName.parse(text, self._options.folders)
+        recipe, folder = self._recipe(), self._options.workspace.results
+        job = SeparationJob.of(image, recipe, self.settings.engine, folder)
+        work = self._submit(job.run, busy=f"separating {image.path.name}")
+        written: str = self._wait(work, f"still separating: follow State, then read {job.output}")
+        return written
 
     def consume(self, text: str) -> str:
         """Take documents; the reply says which are expected next.
@@ -360,11 +370,13 @@ class Service:
             self._know(busy="")
 
     @staticmethod
-    def _wait(work: Future[Any]) -> Any:
+    def _wait(
+        work: Future[Any], busy: str = "still reducing: follow State, then read intensity"
+    ) -> Any:
         try:
             return work.result(timeout=PATIENCE_S)
         except StillRunning:
-            raise BusyError("still reducing: follow State, then read intensity") from None
+            raise BusyError(busy) from None
 
 
 def _without(mapping: Mapping[str, str], names: Collection[str]) -> dict[str, str]:

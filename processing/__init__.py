@@ -39,7 +39,8 @@ from ringline.processing.reduction import ENGINES, Reduction, reduction_for
 from ringline.processing.result_file import ResultFile, ResultRow
 from ringline.processing.result_layout import ResultColumn
 from ringline.processing.sensor import Sensor, attenuation
-from ringline.processing.separation import Separation, separate
+from ringline.processing.separation import Separation, separate, separating
+from ringline.processing.separation_file import write_separations
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.units import UNITS, unit_named
 from ringline.processing.xy import write_xy
@@ -101,9 +102,11 @@ __all__ = [
     "recipe_from_mapping",
     "reduction_for",
     "separate",
+    "separating",
     "subtract_dark",
     "unit_named",
     "write_poni",
     "write_recipe",
+    "write_separations",
     "write_xy",
 ]

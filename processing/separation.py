@@ -1,11 +1,14 @@
 """The smooth scattering of an image and the Bragg peaks on it, told apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ringline.processing.binning import Azimuthal
 from ringline.processing.errors import RecipeError
 from ringline.processing.frames import Frame
+from ringline.processing.outliers import QuantileRange
+from ringline.processing.recipe import Recipe
 from ringline.processing.reduction import Reduction
 from ringline.processing.sums import Profile
 from ringline.processing.types import BoolArray, FloatArray
@@ -24,6 +27,22 @@ class Separation:
     """True for pixels that sigma clipping left out as too bright, shape (slow, fast)."""
     profile: Profile
     """The profile without outliers."""
+
+
+def separating(recipe: Recipe) -> Recipe:
+    """The recipe to separate with: one that keeps outliers is given the median of each ring.
+
+    Raises
+    ------
+    RecipeError:
+        It is of an azimuthal profile.
+    """
+    if isinstance(recipe.binning, Azimuthal):
+        raise RecipeError(
+            "an azimuthal profile cannot be separated: the smooth signal is that along rings or "
+            "in a cake"
+        )
+    return recipe if recipe.outliers else replace(recipe, outliers=QuantileRange())
 
 
 def separate(reduction: Reduction, frame: Frame) -> Separation:

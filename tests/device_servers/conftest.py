@@ -26,6 +26,7 @@ from ringline.device_servers.database import (
     trl_of,
 )
 from ringline.device_servers.process import Child
+from ringline.device_servers.setting_table import SETTINGS
 from ringline.processing import recipe_from_mapping, reduction_for
 
 SHAPE = (40, 50)
@@ -183,3 +184,23 @@ def reason(error: pytest.ExceptionInfo[tango.DevFailed]) -> tuple[str, str]:
     """Reason and description of a refusal."""
     first = error.value.args[0]
     return first.reason, first.desc
+
+
+def everything(proxy: tango.DeviceProxy) -> str:
+    """What a refusal leaves as it was."""
+    names = [*SETTINGS, "recipe", "recipe_digest", "intensity", "frame_index", "generation"]
+    read = proxy.read_attributes(names)
+    return str([(each.name, each.value, each.w_value) for each in read]) + str(proxy.state())
+
+
+def refused(proxy: tango.DeviceProxy, command: str, argument: str, expected: str) -> str:
+    """The message of a refusal that has the reason and leaves everything as it was."""
+    before = everything(proxy)
+    with pytest.raises(tango.DevFailed) as refusal:
+        proxy.command_inout(command, argument)
+    found, text = reason(refusal)
+    assert found == expected
+    assert "\n" not in text
+    assert everything(proxy) == before
+    assert proxy.last_error == text
+    return text

@@ -61,7 +61,7 @@ def test_all_names_of_the_design_are_there(reducer: tango.DeviceProxy) -> None:
     results = """radial intensity sigma cake frame_index frames_seen frames_reduced frames_dropped
         frames_failed lag processing_time frame_rate recipe_digest recipe generation last_error
         std pixels_rejected engine_used"""
-    commands = "Configure LoadPoni SavePoni Arm Disarm Integrate Consume Reset"
+    commands = "Configure LoadPoni SavePoni Arm Disarm Integrate Separate Consume Reset"
     assert {*settings.split(), *results.split()} <= set(reducer.get_attribute_list())
     assert set(commands.split()) <= set(reducer.get_command_list())
 

@@ -44,7 +44,7 @@ def test_auto_fill_finds_every_attribute_and_command(
     assert client.returncode == 0, client.stderr
     kinds = json.loads(client.stdout.splitlines()[-1])
     assert {*SETTINGS, *READINGS} <= set(kinds)
-    for name in ("Configure", "LoadPoni", "SavePoni", "Integrate", "Consume"):
+    for name in ("Configure", "LoadPoni", "SavePoni", "Integrate", "Separate", "Consume"):
         assert kinds[name].endswith("Command")
     for name in ("radial_bins", "detector"):
         assert kinds[name] == "SignalRW"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tango
 
-from ringline.device_servers.setting_table import SETTINGS
 from ringline.processing import (
     Azimuthal,
     Cake,
@@ -34,28 +33,9 @@ from tests.device_servers.conftest import (
     Server,
     reason,
     recipe_mapping,
+    refused,
     wait_for,
 )
-
-
-def everything(proxy: tango.DeviceProxy) -> str:
-    names = [*SETTINGS, "recipe", "recipe_digest", "intensity", "frame_index", "generation"]
-    read = proxy.read_attributes(names)
-    return str([(each.name, each.value, each.w_value) for each in read]) + str(proxy.state())
-
-
-def refused(proxy: tango.DeviceProxy, command: str, argument: str, expected: str) -> str:
-    """The message of a refusal that has the reason and leaves everything as it was."""
-    before = everything(proxy)
-    with pytest.raises(tango.DevFailed) as refusal:
-        proxy.command_inout(command, argument)
-    found, text = reason(refusal)
-    assert found == expected
-    assert "\n" not in text
-    assert everything(proxy) == before
-    assert proxy.last_error == text
-    return text
-
 
 # Configure
 

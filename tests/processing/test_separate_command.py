@@ -58,7 +58,7 @@ def test_without_a_word_the_smooth_signal_is_the_median(images: Path) -> None:
     ("options", "message"),
     [
         (["-o", "out.xy"], "output must end in .h5"),
-        (["--azimuthal", "10", "-o", "out.h5"], "--azimuthal"),
+        (["--azimuthal", "10", "-o", "out.h5"], "an azimuthal profile"),
     ],
 )
 def test_what_cannot_be_separated_is_refused(images: Path, capsys, options, message) -> None:
