@@ -150,6 +150,10 @@ class Detector:
             " (Detector(sensor=Sensor('Si', 450e-6)), 'sensor' in a PONI file)"
         )
 
+    def with_known_sensor(self) -> "Detector":
+        """The same detector, its sensor given; RecipeError as ``known_sensor``."""
+        return self if self.sensor is not None else replace(self, sensor=self.known_sensor)
+
     def pixel_centers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Positions of the centers, m, along axes 1, 2 and 3: together of shape (slow, fast).
 

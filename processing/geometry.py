@@ -53,8 +53,7 @@ class Geometry:
             object.__setattr__(self, name, require_finite(name, getattr(self, name), unit))
         if require_bool("parallax", self.parallax):
             # A recipe and a PONI file then tell the sensor, also one that the table knows.
-            told = replace(self.detector, sensor=self.detector.known_sensor)
-            object.__setattr__(self, "detector", told)
+            object.__setattr__(self, "detector", self.detector.with_known_sensor())
             _ = self.slab  # refuses a material that is not known
 
     @property
@@ -76,6 +75,10 @@ class Geometry:
     def with_shape(self, shape: tuple[int, int]) -> "Geometry":
         """The same geometry, its detector's shape known."""
         return replace(self, detector=self.detector.with_shape(shape))
+
+    def with_known_sensor(self) -> "Geometry":
+        """The same geometry, its detector's sensor given; RecipeError where it is not known."""
+        return replace(self, detector=self.detector.with_known_sensor())
 
     def sample_frame(
         self, p1: FloatArray, p2: FloatArray, p3: FloatArray | float = 0.0

@@ -36,7 +36,8 @@ class Recipe:
     Raises
     ------
     RecipeError:
-        A value out of its bounds, or an array of another shape than the detector.
+        A value out of its bounds, an array of another shape than the detector, or absorption in a
+        sensor that is not known.
     """
 
     geometry: Geometry
@@ -55,6 +56,9 @@ class Recipe:
         if self.error_model == "variance" and self.corrections.variance is None:
             raise RecipeError("error_model 'variance' needs the array corrections.variance")
         self.corrections.check_shape(self.geometry.detector.shape)
+        if self.corrections.absorption:
+            # The record of a run then tells the sensor, also one that the table knows.
+            object.__setattr__(self, "geometry", self.geometry.with_known_sensor())
 
     @cached_property
     def shape(self) -> tuple[int, int] | None:

@@ -92,13 +92,21 @@ def binnings(draw: st.DrawFn) -> object:
     )  # fmt: skip
 
 
+def knows_its_sensor(detector: Detector) -> bool:
+    try:
+        detector.with_known_sensor()
+    except RecipeError:
+        return False
+    return True
+
+
 @st.composite
-def corrections(draw: st.DrawFn) -> object:
+def corrections(draw: st.DrawFn, absorption: st.SearchStrategy[bool]) -> object:
     numbers, nothing = st.floats(-1e6, 1e6), st.none()
     return sampled(
         draw, Corrections, mask=nothing, dark=nothing, flat=nothing, dark_variance=nothing,
         variance=nothing, polarization=nothing | st.floats(-1, 1), polarization_axis=numbers,
-        solid_angle=st.booleans(), absorption=st.booleans(),
+        solid_angle=st.booleans(), absorption=absorption,
         monitor=nothing | st.floats(1e-6, 1e9), scale=st.floats(1e-6, 1e9),
         saturation=nothing | numbers, dummy=nothing | numbers, delta_dummy=st.floats(0, 10),
     )  # fmt: skip
@@ -111,11 +119,16 @@ def recipes(draw: st.DrawFn) -> object:
         | st.builds(SigmaClip, st.floats(0, 50), st.integers(1, 50))
         | st.builds(QuantileRange, st.floats(0, 0.5), st.floats(0.5, 1))
     )
+    geometry = draw(GEOMETRIES)
+    # Absorption in a sensor that is not known is refused.
+    known = knows_its_sensor(geometry.detector)
+    absorption = st.sampled_from([False, True] if known else [False])
     return sampled(
-        draw, Recipe, geometry=GEOMETRIES, binning=binnings(),
+        draw, Recipe, geometry=st.just(geometry), binning=binnings(),
         splitting=st.sampled_from(SPLITTINGS),
         error_model=st.sampled_from([name for name in ERROR_MODELS if name != "variance"]),
-        coefficients=st.sampled_from(COEFFICIENTS), outliers=outliers, corrections=corrections(),
+        coefficients=st.sampled_from(COEFFICIENTS), outliers=outliers,
+        corrections=corrections(absorption),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pyFAI.detectors.sensors import ALL_MATERIALS
 from pyFAI.io.ponifile import PoniFile
 
 from ringline.processing import (
+    Corrections,
     Detector,
     Geometry,
     Radial,
@@ -26,6 +28,7 @@ from ringline.processing import (
     read_poni,
     read_recipe,
     recipe_from_json,
+    recipe_from_mapping,
     write_poni,
     write_recipe,
 )
@@ -152,6 +155,47 @@ def test_absorption_of_a_bent_sensor_follows_each_pixels_own_normal() -> None:
 def test_absorption_of_an_unknown_sensor_is_refused(sensor: Sensor | None, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         pixel_arrays(geometry_with(sensor)).absorption  # noqa: B018
+
+
+def recipe_with_absorption(detector: Detector) -> Recipe:
+    return Recipe(
+        geometry=Geometry(distance=0.1, wavelength=1e-10, detector=detector),
+        binning=Radial(bins=10),
+        corrections=Corrections(absorption=True),
+    )
+
+
+def test_a_recipe_with_absorption_makes_explicit_the_sensor_that_the_table_knows() -> None:
+    detector = detector_named("Eiger4M")
+    recipe = recipe_with_absorption(detector)
+    mapping: Any = recipe.to_mapping()
+    assert mapping["geometry"]["detector"]["sensor"] == {"material": "Si", "thickness": 450e-6}
+    told = recipe_with_absorption(replace(detector, sensor=SILICON))
+    assert (told, told.digest) == (recipe, recipe.digest)
+    assert recipe_from_mapping(mapping) == recipe_from_json(recipe.to_json()) == recipe
+
+
+def test_a_recipe_that_asks_for_absorption_later_makes_the_sensor_explicit_too() -> None:
+    asked = recipe_with_absorption(detector_named("Eiger4M"))
+    geometry = replace(asked.geometry, detector=detector_named("Eiger4M"))
+    without = Recipe(geometry=geometry, binning=Radial(bins=10))
+    assert "sensor" not in without.to_json()
+    assert replace(without, corrections=Corrections(absorption=True)) == asked
+    read: Any = without.to_mapping()
+    read["corrections"]["absorption"] = True
+    assert recipe_from_mapping(read).digest == asked.digest
+
+
+def test_a_recipe_keeps_the_sensor_that_a_user_gave() -> None:
+    sensor = Sensor("CdTe", 1e-3)
+    recipe = recipe_with_absorption(replace(detector_named("Eiger4M"), sensor=sensor))
+    assert recipe.geometry.detector.sensor == sensor
+
+
+def test_a_recipe_with_absorption_in_an_unknown_sensor_is_refused_before_the_first_frame() -> None:
+    message = "detector 'Pilatus1M': its sensor is not known: give material and thickness"
+    with pytest.raises(RecipeError, match=message):
+        recipe_with_absorption(detector_named("Pilatus1M"))
 
 
 @pytest.mark.parametrize(
