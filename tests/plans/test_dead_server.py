@@ -120,9 +120,7 @@ def test_a_device_that_was_disconnected_connects_again(
     run_in(engine, reduction.disconnect())  # nothing is left to end
     run_in(engine, reduction.connect(force_reconnect=True))
     run_in(engine, reduction.load_poni(camera.poni_file))
-    assert run_in(engine, reduction.distance.get_value()) == pytest.approx(
-        camera.geometry.distance
-    )
+    assert run_in(engine, reduction.distance.get_value()) == pytest.approx(camera.geometry.distance)
 
 
 def test_a_plan_is_refused_when_no_server_answers(
