@@ -1,7 +1,6 @@
 """Detectors, the reduction device and plans that take frames and have them reduced."""
 
 from ringline.plans.classic_detector import HANDLERS, ClassicDetector, GrowingHDF5Handler
-from ringline.plans.crystals import CEO2, LAB6, Crystal, crystal_named
 from ringline.plans.exposures import (
     Exposures,
     PlaybackExposures,
@@ -22,11 +21,8 @@ from ringline.plans.scene import Scene
 from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetector, demo_scene
 
 __all__ = [
-    "CEO2",
     "HANDLERS",
-    "LAB6",
     "ClassicDetector",
-    "Crystal",
     "Exposures",
     "GrowingHDF5Handler",
     "PlaybackDetector",
@@ -36,7 +32,6 @@ __all__ = [
     "SimulatedDetector",
     "SimulatedExposures",
     "UnreadableExposures",
-    "crystal_named",
     "demo_scene",
     "newest_curve",
     "reduce_count",

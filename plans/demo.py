@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ringline.callbacks import Workspace, open_store
-from ringline.plans.crystals import crystal_named
 from ringline.plans.demo_run import Experiment, account_of, report_of, take_frames
 from ringline.plans.exposures import SimulatedExposures
 from ringline.plans.served_system import Ended, ServedSystem, ending_on_signals
@@ -21,6 +20,7 @@ from ringline.processing import (
     Radial,
     Recipe,
     RecipeError,
+    calibrant_named,
     read_poni,
 )
 from ringline.processing.checks import require_choice
@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--poni", type=Path, metavar="FILE", help="geometry of the images")
     add("--mask", type=Path, metavar="FILE", help="mask of the images")
     add("--orientation", type=int, metavar="1-4", help="of the images (default: the PONI's)")
-    add("--calibrant", metavar="NAME", help="rings to draw on the image: LaB6 or CeO2")
+    add(
+        "--calibrant",
+        metavar="NAME",
+        help="rings to draw: LaB6, CeO2, Si, ... or a .D file",
+    )
     add("--bins", type=int, default=500, metavar="N", help="radial bins (default: 500)")
     add("--split", default="bbox", metavar="S",
         help=f"one of {', '.join(SPLITTINGS)} (default: bbox)")  # fmt: skip
@@ -103,7 +107,7 @@ def _check(options: argparse.Namespace) -> None:
     if bool(options.image) != bool(options.poni):
         raise RecipeError("--image and --poni belong together: give both or none")
     if options.calibrant:
-        crystal_named(options.calibrant)
+        calibrant_named(options.calibrant)
 
 
 def _experiment(options: argparse.Namespace, workspace: Workspace) -> Experiment:
@@ -137,7 +141,7 @@ def _playback(
     return Experiment(
         detector=PlaybackDetector(workspace.raw, images, unreadable=unreadable),
         recipe=_recipe(options, geometry, Corrections(mask=mask)),
-        powders=(crystal_named(options.calibrant),) if options.calibrant else (),
+        powders=(calibrant_named(options.calibrant),) if options.calibrant else (),
         sample=images[0].stem,
         frames=options.frames,
         rate=options.rate,

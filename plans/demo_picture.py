@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ringline.callbacks import Curves
-from ringline.plans.crystals import Crystal
-from ringline.processing import Geometry, pixel_arrays
+from ringline.processing import Calibrant, Geometry, pixel_arrays
 from ringline.processing.types import BoolArray, FloatArray, ImageArray
 
 RING_COLORS = ("#7df9ff", "#9dff70")
@@ -44,7 +43,7 @@ class Picture:
     mask: BoolArray | None
     geometry: Geometry
     curves: Curves
-    powders: Sequence[Crystal]
+    powders: Sequence[Calibrant]
     title: str
     subtitle: str
 
@@ -85,8 +84,8 @@ def _draw_image(axes: Axes, picture: Picture) -> None:
     center = int(np.argmin(two_theta) // shown.shape[1])
     # Rings on one half only: the other half shows how well they fit.
     half = np.where(rows >= center, two_theta, np.nan)
-    for crystal, color in zip(picture.powders, RING_COLORS, strict=False):
-        angles = _ring_angles(crystal, picture.geometry, float(two_theta.max()))
+    for powder, color in zip(picture.powders, RING_COLORS, strict=False):
+        angles = _ring_angles(powder, picture.geometry, float(two_theta.max()))
         if angles:
             axes.contour(half, levels=angles, colors=color, linewidths=0.9, alpha=0.85)
     axes.set_xticks([])
@@ -109,12 +108,12 @@ def _draw_curve(axes: Axes, picture: Picture) -> None:
     top, bottom = _span(newest)
     axes.set_yscale("log")
     axes.set_ylim(bottom * 0.45, top * 1.9)
-    for number, (crystal, color) in enumerate(zip(picture.powders, TICK_COLORS, strict=False)):
-        positions = _ring_positions(crystal, picture)
+    for number, (powder, color) in enumerate(zip(picture.powders, TICK_COLORS, strict=False)):
+        positions = _ring_positions(powder, picture)
         height = 0.035 + 0.05 * number
         axes.plot(
             positions, np.full(len(positions), height), "|", color=color, markersize=9,
-            transform=axes.get_xaxis_transform(), label=crystal.name,
+            transform=axes.get_xaxis_transform(), label=powder.name,
         )  # fmt: skip
     axes.set_xlim(axis[0], axis[-1])
     axes.set_ylabel("intensity (counts per pixel)")
@@ -193,21 +192,21 @@ def _span(curve: FloatArray) -> tuple[float, float]:
     return (float(positive.max()), float(positive.min())) if positive.size else (10.0, 1.0)
 
 
-def _ring_angles(crystal: Crystal, geometry: Geometry, largest: float) -> list[float]:
+def _ring_angles(powder: Calibrant, geometry: Geometry, largest: float) -> list[float]:
     smallest = geometry.wavelength / (2 * np.sin(0.5 * largest))
-    rings = crystal.rings(smallest_spacing=float(smallest))
-    strongest = max((ring.strength for ring in rings), default=0.0)
+    rings = powder.rings(smallest_spacing=float(smallest))
+    strongest = max((ring.strength or 0.0 for ring in rings), default=0.0)
     return [
         float(2 * np.arcsin(geometry.wavelength / (2 * ring.spacing)))
         for ring in rings
-        if ring.strength > 1e-3 * strongest
+        if ring.strength is None or ring.strength > 1e-3 * strongest
     ]
 
 
-def _ring_positions(crystal: Crystal, picture: Picture) -> FloatArray:
+def _ring_positions(powder: Calibrant, picture: Picture) -> FloatArray:
     """Rings on the curve's axis."""
     two_theta = pixel_arrays(picture.geometry.with_shape(picture.image.shape)).two_theta
-    angles = np.array(_ring_angles(crystal, picture.geometry, float(two_theta.max())))
+    angles = np.array(_ring_angles(powder, picture.geometry, float(two_theta.max())))
     match picture.curves.unit:
         case "q_nm^-1" | "q_A^-1":
             scale = 4e-9 if picture.curves.unit == "q_nm^-1" else 4e-10

@@ -16,7 +16,6 @@ from bluesky import RunEngine
 from tqdm import tqdm
 
 from ringline.callbacks import Store, StoreWriter, find_reduced, find_reduced_headers, read_curves
-from ringline.plans.crystals import Crystal
 from ringline.plans.demo_picture import Picture, draw
 from ringline.plans.frame_file import IMAGES, TIMESTAMPS
 from ringline.plans.latency import CurveWatch
@@ -24,7 +23,7 @@ from ringline.plans.reduction_device import ReductionDevice
 from ringline.plans.reduction_plans import reduce_fly
 from ringline.plans.served_system import Served
 from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetector
-from ringline.processing import Recipe, RecipeError, open_frames
+from ringline.processing import Calibrant, Recipe, RecipeError, open_frames
 from ringline.processing.types import FloatArray
 
 ENDING_LIMIT = 5.0
@@ -58,7 +57,7 @@ class Experiment:
 
     detector: SimulatedDetector | PlaybackDetector
     recipe: Recipe
-    powders: tuple[Crystal, ...]
+    powders: tuple[Calibrant, ...]
     sample: str
     frames: int
     rate: float

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ringline.plans.crystals import CEO2, LAB6, Crystal
-from ringline.processing import Geometry, RecipeError, pixel_arrays
+from ringline.processing import Calibrant, Geometry, RecipeError, calibrant_named, pixel_arrays
 from ringline.processing.types import BoolArray, FloatArray
 
 NOMINAL_MONITOR = 1.0e6
@@ -27,7 +26,7 @@ class Scene:
     """Sample, beam and the true faults of the detector, in front of one geometry."""
 
     geometry: Geometry
-    powders: tuple[Crystal, Crystal] = (LAB6, CEO2)
+    powders: tuple[Calibrant, Calibrant] = (calibrant_named("LaB6"), calibrant_named("CeO2"))
     fractions: tuple[float, float] = (0.0, 0.0)
     """Fraction of the second powder in the first and in the last frame of its evolution."""
     peak_counts: float = 400.0
@@ -80,15 +79,16 @@ def faults_of(scene: Scene) -> Faults:
     return Faults(gaps=gaps, dead=dead & ~gaps, hot=hot & ~gaps, shadow=_shadow(scene))
 
 
-def line_shape(scene: Scene, crystal: Crystal, two_theta: FloatArray) -> FloatArray:
-    """Powder pattern of ``crystal`` along ``two_theta`` (rad): counts, polarization left out."""
+def line_shape(scene: Scene, powder: Calibrant, two_theta: FloatArray) -> FloatArray:
+    """Powder pattern of ``powder`` along ``two_theta`` (rad): counts, polarization left out."""
     wavelength = scene.geometry.wavelength
     smallest = wavelength / (2 * np.sin(0.5 * min(float(two_theta.max()) + 0.02, 3.1)))
     pattern = np.zeros_like(two_theta)
-    for ring in crystal.rings(smallest_spacing=smallest):
+    for ring in powder.rings(smallest_spacing=smallest):
         theta = np.arcsin(wavelength / (2 * ring.spacing))
         lorentz = 1 / (np.sin(theta) ** 2 * np.cos(theta))
-        pattern += ring.strength * lorentz * _pseudo_voigt(two_theta - 2 * theta, scene.line_width)
+        line = _pseudo_voigt(two_theta - 2 * theta, scene.line_width)
+        pattern += (ring.strength or 0.0) * lorentz * line
     strongest = float(pattern.max(initial=0.0))
     return pattern * (scene.peak_counts / strongest) if strongest > 0 else pattern
 
@@ -120,7 +120,7 @@ class MeanImages:
 
 def _patterns(scene: Scene, two_theta: FloatArray) -> tuple[FloatArray, FloatArray]:
     background = _background(scene, two_theta)
-    first, second = (line_shape(scene, crystal, two_theta) for crystal in scene.powders)
+    first, second = (line_shape(scene, powder, two_theta) for powder in scene.powders)
     return first + background, second + background
 
 

@@ -12,7 +12,14 @@ from ringline.processing.averaging import (
 )
 from ringline.processing.averaging_settings import Averaging, ClippedMean, Mean, Median
 from ringline.processing.binning import Azimuthal, Binning, Cake, Radial, output_shape
+from ringline.processing.calibrants import (
+    Calibrant,
+    calibrant_named,
+    calibrant_names,
+    read_spacings,
+)
 from ringline.processing.corrections import Corrections
+from ringline.processing.crystals import Atom, Cell, Crystal, Ring
 from ringline.processing.detector import (
     Detector,
     ModuleGrid,
@@ -51,14 +58,18 @@ __all__ = [
     "ERROR_MODELS",
     "SPLITTINGS",
     "UNITS",
+    "Atom",
     "Average",
     "Averaging",
     "Azimuthal",
     "Binning",
     "Block",
     "Cake",
+    "Calibrant",
+    "Cell",
     "ClippedMean",
     "Corrections",
+    "Crystal",
     "Detector",
     "Frame",
     "FrameError",
@@ -79,12 +90,15 @@ __all__ = [
     "ResultColumn",
     "ResultFile",
     "ResultRow",
+    "Ring",
     "Sensor",
     "Separation",
     "SigmaClip",
     "Sums",
     "attenuation",
     "average",
+    "calibrant_named",
+    "calibrant_names",
     "detector_from_mapping",
     "detector_named",
     "detector_names",
@@ -98,6 +112,7 @@ __all__ = [
     "pixel_arrays",
     "read_poni",
     "read_recipe",
+    "read_spacings",
     "recipe_from_json",
     "recipe_from_mapping",
     "reduction_for",
