@@ -20,13 +20,8 @@ from ringline.processing.calibrants import (
 )
 from ringline.processing.corrections import Corrections
 from ringline.processing.crystals import Atom, Cell, Crystal, Ring
-from ringline.processing.detector import (
-    Detector,
-    ModuleGrid,
-    detector_named,
-    detector_names,
-    is_standard,
-)
+from ringline.processing.detector import Detector, ModuleGrid
+from ringline.processing.detector_table import detector_named, detector_names, is_standard
 from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays

@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from ringline.processing.arrays import ArraySource, InputArray, corners_array, stored
-from ringline.processing.checks import did_you_mean, require_count, require_positive
+from ringline.processing.checks import require_count, require_positive
 from ringline.processing.errors import RecipeError
 from ringline.processing.sensor import Sensor
 from ringline.processing.types import BoolArray, FloatArray
@@ -82,6 +82,8 @@ class Detector:
     is not finite is masked."""
     sensor: Sensor | None = None
     """What absorbs the photons; None: as ``known_sensor`` has it from the table."""
+    disk: float | None = None
+    """Radius of a round active area about the middle of the image, in pixels; None: all of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixel1", require_positive("pixel1", self.pixel1, "m"))
@@ -91,6 +93,8 @@ class Detector:
                 raise RecipeError(f"detector shape must be (slow, fast), got {self.shape!r}")
             slow, fast = (require_count("detector shape", int(n)) for n in self.shape)
             object.__setattr__(self, "shape", (slow, fast))
+        if self.disk is not None:
+            object.__setattr__(self, "disk", require_positive("disk", self.disk, "pixels"))
         if self.orientation not in (1, 2, 3, 4):
             raise RecipeError(f"orientation must be 1, 2, 3 or 4, got {self.orientation!r}")
         if self.corners is not None:
@@ -113,15 +117,20 @@ class Detector:
     def built_in_mask(self) -> BoolArray | None:
         """True where there is no pixel, shape (slow, fast); None where there are all.
 
-        In the gaps between modules, and where a corner is not finite.
+        In the gaps between modules, beyond a round area, and where a corner is not finite.
         """
         if self.shape is None:
             return None
-        mask = None if self.modules is None else self.modules.mask(self.shape)
-        if self.corners is None:
-            return mask
-        lost = ~np.asarray(np.isfinite(self.corners.values).all(axis=(2, 3)))
-        return lost if mask is None else np.logical_or(mask, lost)
+        masks = []
+        if self.modules is not None:
+            masks.append(self.modules.mask(self.shape))
+        if self.disk is not None:
+            from_middle = (np.arange(n) + 0.5 - n // 2 for n in self.shape)
+            slow, fast = (offset**2 for offset in from_middle)
+            masks.append(slow[:, None] + fast[None, :] > self.disk**2)
+        if self.corners is not None:
+            masks.append(~np.asarray(np.isfinite(self.corners.values).all(axis=(2, 3))))
+        return np.logical_or.reduce(masks) if masks else None
 
     @cached_property
     def known_shape(self) -> tuple[int, int]:
@@ -131,28 +140,6 @@ class Detector:
                 f"detector {self.name!r} has no shape yet: it is taken from the first frame"
             )
         return self.shape
-
-    @cached_property
-    def known_sensor(self) -> Sensor:
-        """The sensor that is given, or the one with which a detector of the table is sold.
-
-        Raises
-        ------
-        RecipeError:
-            None is given, and the detector is not in the table or sold with several.
-        """
-        if self.sensor is not None:
-            return self.sensor
-        if is_standard(self) and (sensor := _SENSORS.get(_key(self.name))) is not None:
-            return sensor
-        raise RecipeError(
-            f"detector {self.name!r}: its sensor is not known: give material and thickness"
-            " (Detector(sensor=Sensor('Si', 450e-6)), 'sensor' in a PONI file)"
-        )
-
-    def with_known_sensor(self) -> "Detector":
-        """The same detector, its sensor given; RecipeError as ``known_sensor``."""
-        return self if self.sensor is not None else replace(self, sensor=self.known_sensor)
 
     def pixel_centers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Positions of the centers, m, along axes 1, 2 and 3: together of shape (slow, fast).
@@ -200,120 +187,3 @@ class Detector:
         if self.orientation in (1, 4):
             index2 = fast - index2
         return (self.pixel1 * index1)[:, None], (self.pixel2 * index2)[None, :]
-
-
-def detector_named(name: str) -> Detector:
-    """A detector of the table, by its name or alias as in PONI files ("Pilatus 1M", "Eiger4M").
-
-    Raises
-    ------
-    RecipeError:
-        The name is not in the table; near names are offered.
-    """
-    found = _TABLE.get(_key(name))
-    if found is None:
-        names = [detector.name for detector in _TABLE.values()]
-        raise RecipeError(f"unknown detector {name!r}: {did_you_mean(name, names)}")
-    return found
-
-
-def detector_names() -> list[str]:
-    """The names in the table."""
-    return [detector.name for detector in _TABLE.values()]
-
-
-def is_standard(detector: Detector) -> bool:
-    """Whether a detector's name and orientation say all about it."""
-    found = _TABLE.get(_key(detector.name))
-    return found is not None and replace(found, orientation=detector.orientation) == detector
-
-
-def _key(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())
-
-
-def _family(
-    prefix: str, pixel: float, modules: ModuleGrid, shapes: dict[str, tuple[int, int]]
-) -> dict[str, Detector]:
-    detectors = (
-        Detector(name=prefix + size, pixel1=pixel, pixel2=pixel, shape=shape, modules=modules)
-        for size, shape in shapes.items()
-    )
-    return {_key(detector.name): detector for detector in detectors}
-
-
-_PILATUS_SHAPES = {
-    "100k": (195, 487),
-    "200k": (407, 487),
-    "300k": (619, 487),
-    "300kw": (195, 1475),
-    "900k": (619, 1475),
-    "1M": (1043, 981),
-    "2M": (1679, 1475),
-    "6M": (2527, 2463),
-}
-_PILATUS_CDTE_SHAPES = {
-    "300k": (619, 487),
-    "300kw": (195, 1475),
-    "900kw": (195, 4439),
-    "1M": (1043, 981),
-    "2M": (1679, 1475),
-}
-_EIGER_SHAPES = {
-    "500k": (514, 1030),
-    "1M": (1065, 1030),
-    "4M": (2167, 2070),
-    "9M": (3269, 3110),
-    "16M": (4371, 4150),
-}
-_EIGER2_SHAPES = {
-    "250k": (512, 512),
-    "500k": (512, 1028),
-    "1M": (1062, 1028),
-    "1MW": (512, 2068),
-    "2MW": (512, 4148),
-    "4M": (2162, 2068),
-    "9M": (3262, 3108),
-    "16M": (4362, 4148),
-}
-_PILATUS4_SHAPES = {
-    "260k": (530, 513),
-    "260kw": (255, 1033),
-    "1M": (1080, 1033),
-    "2M": (1630, 1553),
-    "4M": (2180, 2073),
-}
-_PILATUS = ModuleGrid(size=(195, 487), gap=(17, 7))
-_PILATUS4 = ModuleGrid(size=(255, 513), gap=(20, 7))
-_EIGER2 = ModuleGrid(size=(512, 1028), gap=(38, 12))
-
-# Shapes, pixels and gaps as the maker gives them and as PONI files name them.
-_TABLE: dict[str, Detector] = {
-    **_family("Pilatus", 172e-6, _PILATUS, _PILATUS_SHAPES),
-    **_family("PilatusCdTe", 172e-6, replace(_PILATUS, seam=(-1, 2)), _PILATUS_CDTE_SHAPES),
-    **_family("Eiger", 75e-6, ModuleGrid(size=(514, 1030), gap=(37, 10)), _EIGER_SHAPES),
-    **_family("Eiger2_", 75e-6, _EIGER2, _EIGER2_SHAPES),
-    **_family(
-        "Eiger2CdTe_",
-        75e-6,
-        replace(_EIGER2, seam=(-1, 1)),
-        {size: shape for size, shape in _EIGER2_SHAPES.items() if size != "250k"},
-    ),
-    **_family("Pilatus4_", 150e-6, _PILATUS4, _PILATUS4_SHAPES),
-    **_family("Pilatus4_CdTe_", 150e-6, replace(_PILATUS4, seam=(0, 1)), _PILATUS4_SHAPES),
-}
-
-# Pilatus of silicon are sold with 320, 450 and 1000 um.
-_SILICON = Sensor("Si", 450e-6)
-_SENSORS: dict[str, Sensor] = {
-    key: sensor
-    for prefix, shapes, sensor in (
-        ("PilatusCdTe", _PILATUS_CDTE_SHAPES, Sensor("CdTe", 1e-3)),
-        ("Eiger", _EIGER_SHAPES, _SILICON),
-        ("Eiger2_", _EIGER2_SHAPES, _SILICON),
-        ("Eiger2CdTe_", _EIGER2_SHAPES, Sensor("CdTe", 750e-6)),
-        ("Pilatus4_", _PILATUS4_SHAPES, _SILICON),
-        ("Pilatus4_CdTe_", _PILATUS4_SHAPES, Sensor("CdTe", 1e-3)),
-    )
-    for key in (_key(prefix + size) for size in shapes)
-}

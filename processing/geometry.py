@@ -7,6 +7,7 @@ import numpy as np
 
 from ringline.processing.checks import require_bool, require_finite, require_positive
 from ringline.processing.detector import Detector
+from ringline.processing.detector_table import known_sensor, with_known_sensor
 from ringline.processing.errors import RecipeError
 from ringline.processing.positions import PixelPositions, Position, lengths
 from ringline.processing.sensor import Slab, slab_of
@@ -53,7 +54,7 @@ class Geometry:
             object.__setattr__(self, name, require_finite(name, getattr(self, name), unit))
         if require_bool("parallax", self.parallax):
             # A recipe and a PONI file then tell the sensor, also one that the table knows.
-            object.__setattr__(self, "detector", self.detector.with_known_sensor())
+            object.__setattr__(self, "detector", with_known_sensor(self.detector))
             _ = self.slab  # refuses a material that is not known
 
     @property
@@ -70,7 +71,7 @@ class Geometry:
         RecipeError:
             The sensor or its material is not known, or the energy is outside the tables.
         """
-        return slab_of(self.detector.known_sensor, self.energy_kev)
+        return slab_of(known_sensor(self.detector), self.energy_kev)
 
     def with_shape(self, shape: tuple[int, int]) -> "Geometry":
         """The same geometry, its detector's shape known."""
@@ -78,7 +79,7 @@ class Geometry:
 
     def with_known_sensor(self) -> "Geometry":
         """The same geometry, its detector's sensor given; RecipeError where it is not known."""
-        return replace(self, detector=self.detector.with_known_sensor())
+        return replace(self, detector=with_known_sensor(self.detector))
 
     def sample_frame(
         self, p1: FloatArray, p2: FloatArray, p3: FloatArray | float = 0.0

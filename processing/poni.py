@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringline.processing.checks import as_number
-from ringline.processing.detector import Detector, detector_named, is_standard
+from ringline.processing.detector import Detector
+from ringline.processing.detector_table import detector_named, has_variants, is_listed
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replace_text
 from ringline.processing.geometry import Geometry
@@ -64,11 +65,12 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
         raise RecipeError(f"{path}: a PONI file cannot hold corners of pixels: write a recipe")
     config: dict[str, object] = {"orientation": detector.orientation}
     # pyFAI's detectors of the table take a sensor beside their name.
-    named = is_standard(replace(detector, sensor=None))
+    named = is_listed(replace(detector, sensor=None))
     if detector.sensor is not None:
         config["sensor"] = _sensor_config(detector.sensor)
-    if not named:
+    if not named or has_variants(detector.name):
         config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
+    if not named:
         config["max_shape"] = None if detector.shape is None else list(detector.shape)
     lines = [
         "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
@@ -109,7 +111,11 @@ def _detector(entries: Mapping[str, str]) -> Detector:
     name = entries.get("detector", _GENERIC)
     if name in (_GENERIC, "None", "detector"):
         return _generic_detector(config)
-    detector = detector_named(name)
+    sizes = [
+        None if config[key] is None else as_number(key, config[key]) for key in ("pixel1", "pixel2")
+    ]
+    pixel = None if sizes[0] is None or sizes[1] is None else (sizes[0], sizes[1])
+    detector = detector_named(name, pixel)
     orientation = config["orientation"]
     if orientation is not None:
         detector = replace(detector, orientation=int(as_number("orientation", orientation)))

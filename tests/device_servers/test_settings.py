@@ -33,6 +33,7 @@ from ringline.processing import (
     write_poni,
 )
 from ringline.processing.corrections import ARRAYS
+from ringline.processing.detector_table import with_known_sensor
 
 LENGTHS = st.floats(-10, 10)
 ANGLES = st.floats(-3, 3)
@@ -94,7 +95,7 @@ def binnings(draw: st.DrawFn) -> object:
 
 def knows_its_sensor(detector: Detector) -> bool:
     try:
-        detector.with_known_sensor()
+        with_known_sensor(detector)
     except RecipeError:
         return False
     return True

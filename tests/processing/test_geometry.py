@@ -1,6 +1,7 @@
 """Per-pixel arrays against pyFAI's, and against closed formulas."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyFAI.detectors
@@ -15,6 +16,7 @@ from ringline.processing import (
     RecipeError,
     detector_named,
     detector_names,
+    is_standard,
     pixel_arrays,
 )
 
@@ -98,14 +100,58 @@ def test_energy_is_12_398_kev_at_one_angstrom() -> None:
 @pytest.mark.parametrize("name", detector_names())
 def test_the_table_of_detectors_agrees_with_pyfai(name: str) -> None:
     ours, theirs = detector_named(name), pyFAI.detectors.detector_factory(name)
-    assert (ours.shape, ours.pixel1, ours.pixel2) == (theirs.shape, theirs.pixel1, theirs.pixel2)
+    assert_same_pixels(ours, theirs)
     mask = ours.built_in_mask()
-    assert mask is not None
-    np.testing.assert_array_equal(mask, theirs.mask.astype(bool))
+    if theirs.mask is None:
+        assert mask is None
+    else:
+        assert mask is not None
+        np.testing.assert_array_equal(mask, theirs.mask.astype(bool))
 
 
-def test_detectors_are_found_by_their_alias() -> None:
-    assert detector_named("Pilatus 1M") == detector_named("Pilatus1M")
+def assert_same_pixels(ours: Detector, theirs: Any) -> None:
+    assert ours.shape == tuple(theirs.shape)
+    assert (ours.pixel1, ours.pixel2) == pytest.approx((theirs.pixel1, theirs.pixel2), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", detector_names())
+def test_detectors_are_found_by_pyfais_aliases_of_them(name: str) -> None:
+    for alias in pyFAI.detectors.detector_factory(name).aliases:
+        assert detector_named(alias) == detector_named(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixel", "shape"),
+    [
+        ("RayonixMx225", 36.621e-6, (6144, 6144)),
+        ("MAR 225", 146.484e-6, (1536, 1536)),
+        ("RayonixLx170", 88.5417e-6, (960, 1920)),
+        ("RayonixSx165", 79e-6, (2048, 2048)),
+        ("Perkin", 400e-6, (1024, 1024)),
+        ("Perkin", 100e-6, (4096, 4096)),
+        ("Pixium", 154e-6, (1910, 2480)),
+        ("Mar345", 150e-6, (2300, 2300)),
+    ],
+)
+def test_a_detector_that_bins_has_fewer_and_larger_pixels(
+    name: str, pixel: float, shape: tuple[int, int]
+) -> None:
+    ours = detector_named(name, (pixel, pixel))
+    assert ours.shape == shape
+    theirs = pyFAI.detectors.detector_factory(name, {"pixel1": pixel, "pixel2": pixel})
+    assert_same_pixels(ours, theirs)
+    mask = ours.built_in_mask()
+    if mask is not None:
+        np.testing.assert_array_equal(mask, theirs.mask.astype(bool))
+    assert not is_standard(ours)
+    assert is_standard(detector_named(name))
+
+
+def test_a_size_that_a_detector_cannot_bin_to_is_refused_with_those_it_has() -> None:
+    with pytest.raises(RecipeError) as refused:
+        detector_named("RayonixSx165", (50e-6, 50e-6))
+    assert "no pixels of 50 x 50 um" in str(refused.value)
+    assert "square ones of 39.5, 79, 158, 316 um" in str(refused.value)
 
 
 def test_an_unknown_detector_is_refused_with_near_names() -> None:

@@ -28,6 +28,7 @@ from ringline.processing import (
     recipe_from_json,
     write_poni,
 )
+from ringline.processing.detector_table import known_sensor
 from ringline.processing.sensor import Slab
 
 from .pixel_coordinates import half_width  # noqa: TID252
@@ -58,7 +59,7 @@ def integrator_of(geometry: Geometry) -> AzimuthalIntegrator:
         geometry.rot3, wavelength=geometry.wavelength,
         detector=PyfaiDetector(688e-6, 688e-6, max_shape=SHAPE, orientation=3),
     )  # fmt: skip
-    sensor, mu = geometry.detector.known_sensor, geometry.slab.attenuation
+    sensor, mu = known_sensor(geometry.detector), geometry.slab.attenuation
     thick = sensor.thickness is None
     integrator.parallax = Parallax(
         ThickSensor(mu=mu) if thick else ThinSensor(thickness=sensor.thickness, mu=mu)

@@ -1,6 +1,7 @@
 """PONI files: versions, what pyFAI reads of ours, what we refuse."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,15 @@ def test_what_is_written_reads_back_to_the_last_bit_here_and_in_pyfai(
     assert (theirs.dist, theirs.rot1) == (geometry.distance, geometry.rot1)
     assert theirs.detector.orientation == geometry.detector.orientation
     assert theirs.detector.max_shape == geometry.detector.shape
+
+
+def test_a_detector_that_bins_is_written_with_the_size_of_its_pixels(tmp_path: Path) -> None:
+    detector = replace(detector_named("RayonixMx225", (146.484e-6, 146.484e-6)), orientation=2)
+    geometry = Geometry(distance=1.0, wavelength=1e-10, detector=detector)
+    write_poni(geometry, tmp_path / "r.poni")
+    assert read_poni(tmp_path / "r.poni") == geometry
+    theirs = PoniFile(str(tmp_path / "r.poni")).detector
+    assert (theirs.shape, theirs.pixel1) == ((1536, 1536), 146.484e-6)
 
 
 def test_a_named_detector_is_written_by_its_name(tmp_path: Path) -> None:
