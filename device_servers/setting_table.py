@@ -72,9 +72,10 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             name="detector", kind=Text(), label="Detector",
-            doc='Its name as in PONI files ("Pilatus1M"), or JSON: {"pixel1": m, "pixel2": m, '
-            '"shape": [slow, fast]}; without a shape that of the first frame is taken. Also '
-            '"sensor": {"material": "Si", "thickness": m}, "corners": {"path": file}.',
+            doc='Its name as in PONI files ("Pilatus1M"), a NeXus detector file (.h5), or JSON: '
+            '{"pixel1": m, "pixel2": m, "shape": [slow, fast]}; without a shape that of the first '
+            'frame is taken. Also '
+            '"sensor": {"material": "Si", "thickness": m}, "corners" and "mask": {"path": file}.',
         ),
         Setting(
             name="orientation", kind=Count(1, 4), label="Orientation",

@@ -23,6 +23,7 @@ from ringline.processing import (
     detector_to_mapping,
     is_standard,
 )
+from ringline.processing.detector_file import DETECTOR_FILES, read_detector_file
 
 GEOMETRY = (
     *("distance", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength"),
@@ -153,7 +154,9 @@ class Settings:
 
 
 def detector_from_text(text: str) -> Detector:
-    """A detector by name, or from the JSON of a recipe's detector section."""
+    """A detector by name, from a detector file, or from JSON: a recipe's detector section."""
+    if Path(text).suffix in DETECTOR_FILES:
+        return read_detector_file(text).detector
     if not text.startswith("{"):
         return detector_named(text)
     try:
@@ -166,13 +169,14 @@ def detector_from_text(text: str) -> Detector:
 def detector_to_text(detector: Detector) -> str:
     """The detector's name where that says it all, else JSON; without its orientation.
 
-    A sensor stands in it, and corners of pixels as path and sha256: they must have a path.
+    A sensor stands in it, and arrays of the detector as path and sha256: they must have a path.
     """
     if is_standard(detector):
         return detector.name
     section = detector_to_mapping(detector)
     section.pop("orientation")
-    corners = section.get("corners")
-    if isinstance(corners, dict) and isinstance(corners.get("path"), str):
-        corners["path"] = str(Path(str(corners["path"])).absolute())
+    for name in ("corners", "mask"):
+        array = section.get(name)
+        if isinstance(array, dict) and isinstance(array.get("path"), str):
+            array["path"] = str(Path(str(array["path"])).absolute())
     return json.dumps(section, sort_keys=True)

@@ -21,6 +21,11 @@ from ringline.processing.calibrants import (
 from ringline.processing.corrections import Corrections
 from ringline.processing.crystals import Atom, Cell, Crystal, Ring
 from ringline.processing.detector import Detector, ModuleGrid
+from ringline.processing.detector_file import (
+    DetectorFile,
+    read_detector_file,
+    write_detector_file,
+)
 from ringline.processing.detector_table import detector_named, detector_names, is_standard
 from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
@@ -66,6 +71,7 @@ __all__ = [
     "Corrections",
     "Crystal",
     "Detector",
+    "DetectorFile",
     "Frame",
     "FrameError",
     "FrameSource",
@@ -105,6 +111,7 @@ __all__ = [
     "open_frames",
     "output_shape",
     "pixel_arrays",
+    "read_detector_file",
     "read_poni",
     "read_recipe",
     "read_spacings",
@@ -115,6 +122,7 @@ __all__ = [
     "separating",
     "subtract_dark",
     "unit_named",
+    "write_detector_file",
     "write_poni",
     "write_recipe",
     "write_separations",

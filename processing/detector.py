@@ -1,13 +1,20 @@
 """What the sensor is: its pixels, its gaps, and how its image is stored."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from ringline.processing.arrays import ArraySource, InputArray, corners_array, stored
+from ringline.processing.arrays import (
+    ArraySource,
+    InputArray,
+    corners_array,
+    input_array,
+    stored,
+)
 from ringline.processing.checks import require_count, require_positive
 from ringline.processing.errors import RecipeError
 from ringline.processing.sensor import Sensor
@@ -36,8 +43,14 @@ class ModuleGrid:
         return mask
 
 
-class _Corners:
+class _Array:
     """A field of a detector: given as an array or a path, kept as an ``InputArray``."""
+
+    def __init__(self, read: Callable[[ArraySource], InputArray | None]) -> None:
+        self._read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._place = f"_{name}"
 
     @overload
     def __get__(self, detector: None, owner: type) -> None: ...
@@ -46,10 +59,10 @@ class _Corners:
     def __get__(self, detector: "Detector", owner: type) -> InputArray | None: ...
 
     def __get__(self, detector: "Detector | None", owner: type) -> InputArray | None:
-        return None if detector is None else detector.__dict__["_corners"]
+        return None if detector is None else detector.__dict__[self._place]
 
     def __set__(self, detector: "Detector", source: ArraySource) -> None:
-        detector.__dict__["_corners"] = corners_array(source)
+        detector.__dict__[self._place] = self._read(source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +88,16 @@ class Detector:
     """How the image is stored, as in PONI files since version 2.1: 3 along the PONI's axes, 2
     flipped up-down, 4 flipped left-right, 1 flipped both ways."""
     modules: ModuleGrid | None = None
-    corners: _Corners = _Corners()
+    corners: _Array = _Array(corners_array)
     """Corners of each pixel in order round it, m, shape (slow, fast, n, 3), as in pyFAI's NeXus
     detector files: (axis 3, along the beam; axis 1, slow; axis 2, fast). An array or a path
     (.npy, HDF5 with ``::dataset``); None: a grid of equal rectangles. A pixel with a corner that
     is not finite is masked."""
     sensor: Sensor | None = None
     """What absorbs the photons; None: as ``known_sensor`` has it from the table."""
+    mask: _Array = _Array(partial(input_array, "mask"))
+    """True or nonzero where no pixel measures, shape (slow, fast), as a detector file gives it: an
+    array or a path; None: nowhere else than in the gaps."""
     disk: float | None = None
     """Radius of a round active area about the middle of the image, in pixels; None: all of it."""
 
@@ -99,15 +115,20 @@ class Detector:
             raise RecipeError(f"orientation must be 1, 2, 3 or 4, got {self.orientation!r}")
         if self.corners is not None:
             self._follow(self.corners)
+        if self.mask is not None:
+            self._check_shape("mask", self.mask)
 
     def _follow(self, corners: InputArray) -> None:
-        slow, fast = corners.values.shape[:2]
-        if self.shape not in (None, (slow, fast)):
-            raise RecipeError(f"corners: of {(slow, fast)} pixels, the detector has {self.shape}")
+        self._check_shape("corners", corners)
         if self.orientation != 3:
             raise RecipeError(
                 f"orientation must be 3 where corners say where pixels are, got {self.orientation}"
             )
+
+    def _check_shape(self, name: str, array: InputArray) -> None:
+        slow, fast = array.values.shape[:2]
+        if self.shape not in (None, (slow, fast)):
+            raise RecipeError(f"{name}: of {(slow, fast)} pixels, the detector has {self.shape}")
         object.__setattr__(self, "shape", (slow, fast))
 
     def with_shape(self, shape: tuple[int, int]) -> "Detector":
@@ -117,11 +138,12 @@ class Detector:
     def built_in_mask(self) -> BoolArray | None:
         """True where there is no pixel, shape (slow, fast); None where there are all.
 
-        In the gaps between modules, beyond a round area, and where a corner is not finite.
+        In the gaps between modules, beyond a round area, where a corner is not finite, and where
+        the detector's own mask says so.
         """
         if self.shape is None:
             return None
-        masks = []
+        masks = [] if self.mask is None else [self.mask.values]
         if self.modules is not None:
             masks.append(self.modules.mask(self.shape))
         if self.disk is not None:
@@ -176,9 +198,15 @@ class Detector:
             corners[:, :, number, 2] = p2[i : slow + i, j : fast + j]
         return corners
 
+    def arrays(self) -> dict[str, InputArray]:
+        """The arrays that are given, by name."""
+        found = {"corners": self.corners, "mask": self.mask}
+        return {name: array for name, array in found.items() if array is not None}
+
     def with_stored_arrays(self, folder: Path) -> "Detector":
-        """The same detector, corners given without a path saved as ``folder/<sha256>.npy``."""
-        return self if self.corners is None else replace(self, corners=stored(self.corners, folder))
+        """The same detector, arrays given without a path saved as ``folder/<sha256>.npy``."""
+        saved = {name: stored(array, folder) for name, array in self.arrays().items()}
+        return replace(self, **saved)  # type: ignore[arg-type]  # what is stored is an InputArray
 
     def _positions(self, index1: FloatArray, index2: FloatArray) -> tuple[FloatArray, FloatArray]:
         slow, fast = self.known_shape

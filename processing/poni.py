@@ -2,12 +2,14 @@
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ringline.processing.checks import as_number
 from ringline.processing.detector import Detector
+from ringline.processing.detector_file import read_detector_file
 from ringline.processing.detector_table import detector_named, has_variants, is_listed
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replace_text
@@ -24,13 +26,16 @@ _KEYS = {
     "wavelength": "Wavelength",
 }
 _GENERIC = "Detector"
+_IN_A_FILE = "NexusDetector"
 
 
 def read_poni(path: str | os.PathLike[str]) -> Geometry:
     """The geometry in a PONI file of version 1, 2, 2.1 or 3.
 
     Where a key stands more than once the last one counts, as in pyFAI. A version 1 file has
-    no shape: that of the first frame is taken.
+    no shape: that of the first frame is taken. The file of a ``NexusDetector`` is looked for as it
+    is named, then from the PONI file's folder; a flat or dark in it is not part of a geometry,
+    which a warning says.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
     """
     try:
         entries = _entries(Path(path).read_text(encoding="utf-8"))
-        detector = _detector(entries)
+        detector = _detector(entries, Path(path).parent)
         values = {name: _number(entries, name) for name in _KEYS}
         parallax = entries.get("parallax", "").lower() == "true"
         return Geometry(detector=detector, parallax=parallax, **values)
@@ -58,11 +63,15 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     RecipeError:
-        The detector has corners of pixels, which such a file cannot hold.
+        The detector has corners of pixels or a mask, which such a file cannot hold.
     """
     detector = geometry.detector
-    if detector.corners is not None:
-        raise RecipeError(f"{path}: a PONI file cannot hold corners of pixels: write a recipe")
+    for name in detector.arrays():
+        what = {"corners": "corners of pixels", "mask": "a detector's mask"}[name]
+        raise RecipeError(
+            f"{path}: a PONI file cannot hold {what}: write a recipe, or a detector file and name "
+            f"it in the PONI file (Detector: {_IN_A_FILE})"
+        )
     config: dict[str, object] = {"orientation": detector.orientation}
     # pyFAI's detectors of the table take a sensor beside their name.
     named = is_listed(replace(detector, sensor=None))
@@ -101,7 +110,7 @@ def _number(entries: Mapping[str, str], name: str) -> float:
     return as_number(_KEYS[name], text)
 
 
-def _detector(entries: Mapping[str, str]) -> Detector:
+def _detector(entries: Mapping[str, str], folder: Path) -> Detector:
     version = as_number("poni_version", entries.get("poni_version", "1"))
     if version > 3:
         raise RecipeError(f"poni_version must be <= 3, got {version:g}")
@@ -109,6 +118,8 @@ def _detector(entries: Mapping[str, str]) -> Detector:
         raise RecipeError(f"SplineFile {entries['splinefile']!r}: splines are not supported")
     config = _detector_config(entries)
     name = entries.get("detector", _GENERIC)
+    if name == _IN_A_FILE:
+        return _detector_in_file(config, folder)
     if name in (_GENERIC, "None", "detector"):
         return _generic_detector(config)
     sizes = [
@@ -120,6 +131,26 @@ def _detector(entries: Mapping[str, str]) -> Detector:
     if orientation is not None:
         detector = replace(detector, orientation=int(as_number("orientation", orientation)))
     return replace(detector, sensor=_sensor(config["sensor"]))
+
+
+def _detector_in_file(config: Mapping[str, object], folder: Path) -> Detector:
+    name, orientation = config["filename"], config["orientation"]
+    if not isinstance(name, str) or not name:
+        raise RecipeError(f"Detector_config of a {_IN_A_FILE} names no file, got {name!r}")
+    beside = folder / name  # where the file was moved with the PONI
+    found = read_detector_file(
+        Path(name) if Path(name).exists() else beside,
+        None if orientation is None else int(as_number("orientation", orientation)),
+    )
+    unused = {"flat": found.flat, "dark": found.dark}
+    for what, array in unused.items():
+        if array is not None:
+            warnings.warn(
+                f"a geometry holds no {what}: give {array.path} as {what} to apply it",
+                stacklevel=4,
+            )
+    sensor = _sensor(config["sensor"]) or found.detector.sensor
+    return replace(found.detector, sensor=sensor)
 
 
 def _sensor(config: object) -> Sensor | None:
@@ -152,6 +183,7 @@ def _detector_config(entries: Mapping[str, str]) -> dict[str, object]:
         "max_shape": given.get("max_shape"),
         "orientation": given.get("orientation") or None,
         "sensor": given.get("sensor"),
+        "filename": given.get("filename"),
     }
 
 

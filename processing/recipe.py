@@ -79,9 +79,10 @@ class Recipe:
         )
 
     def arrays(self) -> dict[str, InputArray]:
-        """The arrays that are given, by name: those of the corrections, and the corners."""
-        corners = self.geometry.detector.corners
-        return {**self.corrections.arrays(), **({"corners": corners} if corners else {})}
+        """The arrays that are given, by name: those of the corrections, and of the detector."""
+        names = {"corners": "corners", "mask": "detector_mask"}
+        own = self.geometry.detector.arrays()
+        return {**self.corrections.arrays(), **{names[name]: own[name] for name in own}}
 
     @cached_property
     def digest(self) -> str:

@@ -57,9 +57,10 @@ def _geometry(geometry: Geometry, paths: bool) -> dict[str, Mapped]:  # noqa: FB
 
 def _detector(detector: Detector, paths: bool) -> dict[str, Mapped]:  # noqa: FBT001
     plain = _plain(detector)
-    if detector.corners is not None:
-        plain["corners"] = _array(detector.corners, paths)
-    return plain
+    return {
+        **plain,
+        **{name: _array(array, paths) for name, array in detector.arrays().items()},
+    }
 
 
 def _kind(value: Binning | Outliers, kinds: Mapping[str, type]) -> dict[str, Mapped]:

@@ -90,6 +90,7 @@ def detector_from_mapping(mapping: Plain) -> Detector:
     if values.get("sensor") is not None:
         values["sensor"] = _construct(Sensor, "sensor", _section(values, "sensor"))
     values["corners"] = _array("corners", values.get("corners"), corners_array)
+    values["mask"] = _array("mask", values.get("mask"))
     return _construct(Detector, "detector", values)
 
 

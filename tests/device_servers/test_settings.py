@@ -30,6 +30,7 @@ from ringline.processing import (
     SigmaClip,
     detector_named,
     read_poni,
+    write_detector_file,
     write_poni,
 )
 from ringline.processing.corrections import ARRAYS
@@ -402,3 +403,17 @@ def test_corners_of_pixels_and_their_digest_are_kept_by_their_path(
     np.save(tmp_path / "corners.npy", flat)
     with pytest.raises(RecipeError, match="corners.*changed since"):
         settings.recipe()
+
+
+def test_a_detector_file_is_a_detector_and_stays_the_same_when_it_is_memorized(
+    tmp_path: Path,
+) -> None:
+    mask = np.zeros((5, 7), bool)
+    mask[2, 3] = True
+    detector = Detector(pixel1=1e-4, pixel2=1e-4, shape=(5, 7), name="mine", mask=mask)
+    write_detector_file(tmp_path / "mine.h5", detector)
+    found = detector_from_text(str(tmp_path / "mine.h5"))
+    assert found == detector
+    assert detector_from_text(detector_to_text(found)) == detector
+    with pytest.raises(RecipeError, match=r"nowhere\.h5"):
+        detector_from_text("nowhere.h5")
