@@ -131,7 +131,7 @@ def test_services_end_when_the_demo_is_killed(tmp_path: Path) -> None:
         (("--image", "a.tif"), "--image and --poni belong together"),
         (("--bad-frames", 300), "--bad-frames must be from 0 to 150, got 300"),
         (("--split", "bbx"), "unknown splitting 'bbx': did you mean 'bbox'?"),
-        (("--calibrant", "AgBh"), "unknown crystal 'AgBh'"),
+        (("--calibrant", "LaB7"), "unknown calibrant 'LaB7': did you mean"),
         (("--directory", "/proc/none"), "/proc/none cannot be written"),
     ],
 )
