@@ -28,6 +28,7 @@ from ringline.processing.detector_file import (
 )
 from ringline.processing.detector_table import detector_named, detector_names, is_standard
 from ringline.processing.errors import FrameError, RecipeError
+from ringline.processing.fit2d import Fit2D, fit2d_of, geometry_from_fit2d
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
@@ -72,6 +73,7 @@ __all__ = [
     "Crystal",
     "Detector",
     "DetectorFile",
+    "Fit2D",
     "Frame",
     "FrameError",
     "FrameSource",
@@ -104,7 +106,9 @@ __all__ = [
     "detector_named",
     "detector_names",
     "detector_to_mapping",
+    "fit2d_of",
     "frames_of",
+    "geometry_from_fit2d",
     "is_standard",
     "multi_geometry_from_json",
     "normalized",
