@@ -31,6 +31,7 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.fit2d import Fit2D, fit2d_of, geometry_from_fit2d
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
+from ringline.processing.imaged11 import read_imaged11, write_imaged11
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.poni import read_poni, write_poni
@@ -116,6 +117,7 @@ __all__ = [
     "output_shape",
     "pixel_arrays",
     "read_detector_file",
+    "read_imaged11",
     "read_poni",
     "read_recipe",
     "read_spacings",
@@ -127,6 +129,7 @@ __all__ = [
     "subtract_dark",
     "unit_named",
     "write_detector_file",
+    "write_imaged11",
     "write_poni",
     "write_recipe",
     "write_separations",
