@@ -56,7 +56,8 @@ class Curve:
         """The curve of a profile; that of a cake is its mean over the azimuthal bins."""
         nothing = np.full_like(profile.intensity, np.nan)
         sigma = nothing if profile.sigma is None else profile.sigma
-        std = nothing if profile.std is None else profile.std
+        spread = profile.std  # computed when it is asked for
+        std = nothing if spread is None else spread
         if profile.azimuth is None:
             unit = unit_named(profile.unit)
             blank = cls.blank(len(profile.axis))

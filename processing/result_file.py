@@ -162,5 +162,5 @@ def replacing_result_file(path: Path, maker: Maker) -> Iterator[ResultFile]:
 
 def _curve(name: str, profile: Profile) -> FloatArray:
     """``intensity``, ``sigma`` or ``std`` of a profile, NaN where it has none."""
-    values = {"intensity": profile.intensity, "sigma": profile.sigma, "std": profile.std}[name]
+    values = getattr(profile, name)  # this one alone: the standard deviation is computed here
     return np.full(profile.intensity.shape, np.nan) if values is None else values
