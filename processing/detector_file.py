@@ -184,7 +184,7 @@ def _number(group: h5py.Group, name: str) -> float | None:
 
 def _write(group: h5py.Group, detector: Detector) -> None:
     group["API_VERSION"] = np.bytes_(_VERSION)
-    group["IS_FLAT"] = detector.corners is None or bool(_flat(detector.pixel_corners()))
+    group["IS_FLAT"] = detector.corners is None or _flat(detector.pixel_corners())
     group["IS_CONTIGUOUS"] = detector.corners is None
     group["pixel_size"] = np.array([detector.pixel1, detector.pixel2])
     group["pixel_size"].attrs["unit"] = "m"

@@ -16,8 +16,9 @@ def detector_named(name: str, pixel: tuple[float, float] | None = None) -> Detec
     name:
         Capitals, spaces and hyphens do not matter.
     pixel:
-        Size along the slow and the fast axis, m, of a detector that bins pixels; None: as it is
-        usually run. Other detectors have one size, and this one is not looked at.
+        Size along the slow and the fast axis, m, of a detector that bins pixels: its shape is
+        that of the nearest binning, its pixels are exactly these. None: as it is usually run.
+        Other detectors have one size, and this one is not looked at.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def detector_named(name: str, pixel: tuple[float, float] | None = None) -> Detec
     for detector in found:
         sizes = zip(pixel, (detector.pixel1, detector.pixel2), strict=True)
         if all(abs(given - size) <= _SAME_PIXEL * size for given, size in sizes):
-            return detector
+            return replace(detector, pixel1=pixel[0], pixel2=pixel[1])
     known = ", ".join(f"{1e6 * detector.pixel1:g}" for detector in found)
     raise RecipeError(
         f"detector {name!r}: no pixels of {1e6 * pixel[0]:g} x {1e6 * pixel[1]:g} um: "
@@ -87,7 +88,7 @@ def with_known_sensor(detector: Detector) -> Detector:
 
 
 _SAME_PIXEL = 1e-3
-"""Relative difference of pixel sizes that is rounding: makers give five or six digits."""
+"""Relative difference of pixel sizes up to which they are those of one binning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,12 @@ def test_a_detector_that_bins_has_fewer_and_larger_pixels(
     assert is_standard(detector_named(name))
 
 
+def test_pixels_of_a_detector_that_bins_have_exactly_the_size_that_is_given() -> None:
+    found = detector_named("RayonixMx225", (73.25e-6, 73.23e-6))
+    assert (found.pixel1, found.pixel2, found.shape) == (73.25e-6, 73.23e-6, (3072, 3072))
+    assert not is_standard(found)
+
+
 def test_a_size_that_a_detector_cannot_bin_to_is_refused_with_those_it_has() -> None:
     with pytest.raises(RecipeError) as refused:
         detector_named("RayonixSx165", (50e-6, 50e-6))
