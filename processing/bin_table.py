@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ringline.processing.numba_kernels import SHORT_RUN
 from ringline.processing.types import FloatArray, ImageArray
 
 BinNumbers: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
@@ -18,9 +19,6 @@ FULL_SHARE = 65535
 
 RUNS = (1, 2, 3, 4, 6, 8, 12, 16)
 """How many coefficients a pixel may have."""
-SHORT_RUN = 4
-"""Up to here sums are kept by first bin and share: neighbours then wait for no part of a sum."""
-
 MANY_BINS = 16384
 """From here on one set of sums per thread fills the cache; below, four independent ones fit."""
 

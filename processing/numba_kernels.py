@@ -28,12 +28,15 @@ found:
 
 import numpy as np
 
-from ringline.processing.bin_table import SHORT_RUN
 from ringline.processing.compiled import inner, jit
 from ringline.processing.vector_ir import add_run, add_shares
 
 SEGMENTS = 4
 """Segments that are read at once; the last one has up to three pixels more."""
+
+SHORT_RUN = 4
+"""Shares of a pixel up to which sums are kept by first bin and share: neighbours then wait for no
+part of a sum. It stands here, where its change makes loops be compiled again."""
 
 CHUNK = 32
 """Pixels of a segment that are checked together, before their addition."""
