@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import tango
 
@@ -16,7 +16,6 @@ CALL_TIMEOUT_MS = 1000
 SEND_TIMEOUT_MS = 3000
 POLL = 0.01
 _TIMED_OUT = "API_CommandTimedOut"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +58,20 @@ class ReducerClient:
             subscribe = partial(proxy.subscribe_event, name, tango.EventType.CHANGE_EVENT, _ignore)
             self._kept[name] = _patiently(subscribe, deadline)
 
-    def forget_events(self, timeout: float) -> None:
+    def forget_events(self) -> None:
         """End these subscriptions: Tango keeps looking for a server as long as there is one."""
-        proxy, deadline = self._proxy(CALL_TIMEOUT_MS), time.monotonic() + timeout
-        while self._kept:
-            name, number = next(iter(self._kept.items()))
-            _patiently(partial(proxy.unsubscribe_event, number), deadline)
-            del self._kept[name]
+        proxy, kept = self._proxies.pop(CALL_TIMEOUT_MS, None), self._kept
+        self._kept = {}
+        with tango.EnsureOmniThread():
+            for number in kept.values():
+                try:
+                    proxy.unsubscribe_event(number)
+                except tango.DevFailed as error:
+                    if error.args[0].reason != _TIMED_OUT:
+                        raise
+                    # PyTango knows this one no more, so it cannot be asked again; it and the rest
+                    # end with the proxy, which nobody holds from here on.
+                    break
 
     def answers(self) -> bool:
         """Whether it gives a sign of life."""
@@ -133,8 +139,8 @@ class ReducerClient:
         return self._proxies[timeout_ms]
 
 
-def _patiently(call: Callable[[], T], deadline: float) -> T:
-    """The result of a call that begins or ends a subscription.
+def _patiently(subscribe: Callable[[], int], deadline: float) -> int:
+    """The number of a subscription.
 
     All subscriptions of a process wait for each other, for seconds while Tango looks for any
     server that has died or hangs.
@@ -142,7 +148,7 @@ def _patiently(call: Callable[[], T], deadline: float) -> T:
     with tango.EnsureOmniThread():
         while True:
             try:
-                return call()
+                return subscribe()
             except tango.DevFailed as error:
                 if error.args[0].reason != _TIMED_OUT or time.monotonic() > deadline:
                     raise

@@ -167,13 +167,13 @@ class ReductionDevice(TangoDevice, StandardReadable, Triggerable):
         if not mock:
             self._remember(await asyncio.to_thread(self._server.values))
 
-    async def disconnect(self, timeout: float = DEFAULT_TIMEOUT) -> None:
+    async def disconnect(self) -> None:
         """End the subscriptions; the forwarder goes on until it is closed.
 
         Tango looks for the server of a subscription for ever, and while one does not answer at
         all (its host is off, or another program has its port) no other device can be connected.
         """
-        await asyncio.to_thread(self._server.forget_events, timeout)
+        await asyncio.to_thread(self._server.forget_events)
 
     def _keep_events(self, timeout: float) -> None:
         try:
