@@ -1,6 +1,5 @@
 """The recipe: everything that makes a curve out of a frame, as one frozen value."""
 
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from ringline.processing.corrections import Corrections
 from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import Geometry
 from ringline.processing.outliers import Outliers
-from ringline.processing.recipe_mapping import Mapped, recipe_to_mapping
+from ringline.processing.recipe_mapping import Mapped, digest_of, recipe_to_mapping
 
 SPLITTINGS = ("no", "bbox", "pseudo", "full")
 """How a pixel is shared between bins (pyFAI's names): not at all, by its bounding box, by that
@@ -87,10 +86,7 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """sha256 of the recipe, hex. Arrays count by content, not by path."""
-        text = json.dumps(
-            recipe_to_mapping(self, paths=False), sort_keys=True, separators=(",", ":")
-        )
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(recipe_to_mapping(self, paths=False))
 
     def to_mapping(self) -> dict[str, Mapped]:
         """Plain values for JSON and TOML; ``recipe_from_mapping`` reads them back."""

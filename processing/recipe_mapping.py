@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeAlias
@@ -45,6 +47,25 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
 def detector_to_mapping(detector: Detector) -> dict[str, Mapped]:
     """Plain values of a detector; ``detector_from_mapping`` reads them back."""
     return _detector(detector, paths=True)
+
+
+def geometry_to_mapping(geometry: Geometry) -> dict[str, Mapped]:
+    """Plain values of a geometry; ``geometry_from_mapping`` reads them back."""
+    return _geometry(geometry, paths=True)
+
+
+def geometry_digest(geometry: Geometry) -> str:
+    """sha256 of a geometry and its detector, hex: by it runs name the calibration they used.
+
+    Arrays count by content, not by path.
+    """
+    return digest_of(_geometry(geometry, paths=False))
+
+
+def digest_of(mapping: dict[str, Mapped]) -> str:
+    """sha256 of plain values, hex."""
+    text = json.dumps(mapping, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _geometry(geometry: Geometry, paths: bool) -> dict[str, Mapped]:  # noqa: FBT001

@@ -38,7 +38,7 @@ def recipe_from_mapping(mapping: Plain) -> Recipe:
         An unknown or missing key, a value out of bounds, an array that changed.
     """
     known = {**mapping}
-    known["geometry"] = _geometry(_section(mapping, "geometry"))
+    known["geometry"] = geometry_from_mapping(_section(mapping, "geometry"))
     known["binning"] = _binning(_section(mapping, "binning"))
     known["outliers"] = _outliers(mapping.get("outliers"))
     known["corrections"] = _corrections(_section(mapping, "corrections", default={}))
@@ -94,7 +94,8 @@ def detector_from_mapping(mapping: Plain) -> Detector:
     return _construct(Detector, "detector", values)
 
 
-def _geometry(mapping: Plain) -> Geometry:
+def geometry_from_mapping(mapping: Plain) -> Geometry:
+    """The geometry that ``geometry_to_mapping`` gave; RecipeError as ``recipe_from_mapping``."""
     detector = detector_from_mapping(_section(mapping, "detector"))
     return _construct(Geometry, "geometry", {**mapping, "detector": detector})
 

@@ -1,0 +1,30 @@
+"""Calibration: where the detector stands, from the rings of a powder, with a verdict."""
+
+from ringline.processing.calibration.calibrate import Progress, calibrate
+from ringline.processing.calibration.result import (
+    Calibration,
+    Check,
+    ControlPoints,
+    FittedRing,
+    Verdict,
+)
+from ringline.processing.calibration.task import (
+    REFINED,
+    Bound,
+    CalibrationTask,
+    calibration_task,
+)
+
+__all__ = [
+    "REFINED",
+    "Bound",
+    "Calibration",
+    "CalibrationTask",
+    "Check",
+    "ControlPoints",
+    "FittedRing",
+    "Progress",
+    "Verdict",
+    "calibrate",
+    "calibration_task",
+]

@@ -1,0 +1,87 @@
+"""The image of a calibration: counts, and which pixels can be used."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ringline.processing.calibration.pixel_kernels import mark_isolated
+from ringline.processing.calibration.task import CalibrationTask
+from ringline.processing.types import BoolArray, ImageArray
+
+Counts = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CalibrationImage:
+    """Counts less the dark, and what is known of each pixel; arrays of shape (slow, fast)."""
+
+    counts: Counts
+    there: BoolArray
+    """Pixels outside gaps and masks which hold a number."""
+    full: BoolArray
+    """Saturated ones among these."""
+    isolated: BoolArray
+    """Hot and dead ones among these."""
+
+    @cached_property
+    def usable(self) -> BoolArray:
+        """Pixels that measure."""
+        return self.there & ~self.full & ~self.isolated
+
+    @property
+    def saturated_part(self) -> float:
+        """Saturated pixels among those that are there."""
+        return float(self.full.sum() / max(1, self.there.sum()))
+
+
+def calibration_image(image: ImageArray, task: CalibrationTask) -> CalibrationImage:
+    """What of an image can be used for a calibration.
+
+    Negative counts, and the largest value of an unsigned type, are what makers write where no
+    pixel measures.
+
+    Parameters
+    ----------
+    image:
+        Shape (slow, fast), as the detector wrote it.
+    task:
+        Of that shape.
+    """
+    counts = np.ascontiguousarray(image, dtype=np.float32)
+    there = np.isfinite(counts) & (counts >= 0 if image.dtype.kind in "iu" else True)
+    built_in = task.detector.built_in_mask()
+    if built_in is not None:
+        there &= ~built_in
+    if task.mask is not None:
+        there &= task.mask.values == 0
+    full = there & _saturated(image, there, task.saturation)
+    if task.dark is not None:
+        counts = counts - task.dark.values.astype(np.float32)
+    counts = np.where(there, counts, np.float32(0))
+    isolated = np.zeros_like(there)
+    mark_isolated(counts, there & ~full, isolated)
+    return CalibrationImage(counts, there, full, isolated)
+
+
+_PLATEAU = 1e-4
+"""Part of all pixels that hold the very largest count where it is the end of a scale."""
+
+
+def _saturated(image: ImageArray, there: BoolArray, level: float | None) -> BoolArray:
+    """Pixels at or above ``level``; without one, at the end of the type, or on a plateau."""
+    if level is not None:
+        return np.asarray(image >= level)
+    if image.dtype.kind in "iu":
+        ends = np.asarray(image >= np.iinfo(image.dtype).max)
+        below = image[there & ~ends]
+    else:
+        ends, below = np.zeros(image.shape, dtype=bool), image[there]
+    if below.size:
+        # The largest count is a rare one, unless counts beyond it were cut.
+        top = below.max()
+        alike = int((below == top).sum())
+        if top > 100 and alike > max(20, _PLATEAU * below.size):
+            ends = ends | np.asarray(image == top)
+    return ends

@@ -1,0 +1,51 @@
+"""Where places on an image are on the detector, in space."""
+
+import numpy as np
+
+from ringline.processing.detector import Detector
+from ringline.processing.types import FloatArray
+
+
+def places_on(detector: Detector, slow: FloatArray, fast: FloatArray) -> FloatArray:
+    """Positions of places on an image, m, shape (n, 3): along axes 1, 2 and the normal.
+
+    Parameters
+    ----------
+    detector:
+        Its shape must be known.
+    slow, fast:
+        Pixels from the edge of the image as stored, shape (n,); 0.5 is the first pixel's middle.
+    """
+    rows, columns = detector.known_shape
+    if detector.corners is None:
+        if detector.orientation in (1, 2):
+            slow = rows - slow
+        if detector.orientation in (1, 4):
+            fast = columns - fast
+        return np.stack([detector.pixel1 * slow, detector.pixel2 * fast, np.zeros_like(slow)], 1)
+    i = np.clip(np.floor(slow).astype(int), 0, rows - 1)
+    j = np.clip(np.floor(fast).astype(int), 0, columns - 1)
+    axes = detector.pixel_centers()
+    centers = np.stack([axes[0], axes[1], axes[2]], axis=-1)
+    down = _step(centers, 0, i, j, detector.pixel1)
+    right = _step(centers, 1, i, j, detector.pixel2)
+    return centers[i, j] + (slow - i - 0.5)[:, None] * down + (fast - j - 0.5)[:, None] * right
+
+
+def _step(
+    centers: FloatArray, axis: int, i: np.ndarray, j: np.ndarray, pixel: float  # type: ignore[type-arg]
+) -> FloatArray:
+    """From each pixel to the next one of its module, m: a jump to another module is no step."""
+    ahead = np.zeros_like(centers)
+    behind = np.zeros_like(centers)
+    step = np.diff(centers, axis=axis)
+    if axis == 0:
+        ahead[:-1], behind[1:] = step, step
+    else:
+        ahead[:, :-1], behind[:, 1:] = step, step
+    both = np.stack([ahead[i, j], behind[i, j]])
+    length = np.linalg.norm(both, axis=2)
+    length[~((length > 0.2 * pixel) & (length < 1.6 * pixel))] = np.inf
+    nearest = np.take_along_axis(both, length.argmin(axis=0)[None, :, None], axis=0)[0]
+    nearest[~np.isfinite(length.min(axis=0))] = 0.0
+    return np.asarray(nearest)
