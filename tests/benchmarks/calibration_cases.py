@@ -192,13 +192,13 @@ def _scene(
     if kind.textured:
         rings = replace(rings, amplitude=_texture(random, count))
     rings = replace(rings, lorentzian=random.uniform(0.0, 0.7))
-    level = (
-        random.uniform(0.5, 2.0) if kind.light == "low" else top * _log_uniform(random, 0.01, 0.4)
-    )
+    behind = top * _log_uniform(random, 0.01, 0.4)
+    if kind.light == "low":
+        behind = random.uniform(0.5, 2.0)
     return PowderScene(
         geometry=geometry,
         rings=rings,
-        background=_background(random, behind[kind.light != "low"], float(last)),
+        background=_background(random, behind, float(last)),
         beam_stop=_beam_stop(random, geometry, float(angles[0])),
         polarization=random.uniform(0.9, 1.0),
     )
