@@ -87,6 +87,7 @@ def numbers(values: FloatArray) -> list[Mapped]:
 
 def _task(task: CalibrationTask) -> dict[str, Mapped]:
     guess = {} if task.guess is None else {"guess": geometry_to_mapping(task.guess)}
+    fixed: list[Mapped] = [*sorted(task.fixed)]
     bounds: list[Mapped] = [
         {"name": bound.name, "low": bound.low, "high": bound.high} for bound in task.bounds
     ]
@@ -97,7 +98,7 @@ def _task(task: CalibrationTask) -> dict[str, Mapped]:
         "wavelength": task.wavelength,
         "energy_kev": task.energy_kev,
         **guess,
-        "fixed": sorted(task.fixed),
+        "fixed": fixed,
         "bounds": bounds,
         **{name: _array(array) for name, array in arrays.items() if array is not None},
         **({} if task.saturation is None else {"saturation": task.saturation}),
