@@ -36,9 +36,14 @@ from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_fro
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.poni import read_poni, write_poni
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
-from ringline.processing.recipe_mapping import detector_to_mapping
+from ringline.processing.recipe_mapping import (
+    detector_to_mapping,
+    geometry_digest,
+    geometry_to_mapping,
+)
 from ringline.processing.recipe_reading import (
     detector_from_mapping,
+    geometry_from_mapping,
     read_recipe,
     recipe_from_json,
     recipe_from_mapping,
@@ -109,7 +114,10 @@ __all__ = [
     "detector_to_mapping",
     "fit2d_of",
     "frames_of",
+    "geometry_digest",
     "geometry_from_fit2d",
+    "geometry_from_mapping",
+    "geometry_to_mapping",
     "is_standard",
     "multi_geometry_from_json",
     "normalized",

@@ -87,6 +87,15 @@ def with_known_sensor(detector: Detector) -> Detector:
     return replace(detector, sensor=known_sensor(detector))
 
 
+def without_known_sensor(detector: Detector) -> Detector:
+    """The same detector, its sensor left out where that is the one with which it is sold."""
+    bare = replace(detector, sensor=None)
+    try:
+        return bare if detector.sensor in (None, known_sensor(bare)) else detector
+    except RecipeError:
+        return detector
+
+
 _SAME_PIXEL = 1e-3
 """Relative difference of pixel sizes up to which they are those of one binning."""
 

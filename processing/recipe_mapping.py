@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ringline.processing.arrays import InputArray
 from ringline.processing.binning import Azimuthal, Binning, Cake, Radial
 from ringline.processing.corrections import Corrections
 from ringline.processing.detector import Detector, ModuleGrid
+from ringline.processing.detector_table import without_known_sensor
 from ringline.processing.geometry import Geometry
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.sensor import Sensor
@@ -57,9 +58,11 @@ def geometry_to_mapping(geometry: Geometry) -> dict[str, Mapped]:
 def geometry_digest(geometry: Geometry) -> str:
     """sha256 of a geometry and its detector, hex: by it runs name the calibration they used.
 
-    Arrays count by content, not by path.
+    Arrays count by content, not by path. A sensor that the table knows counts as not given: a
+    recipe with absorption gives it, and the detector has not moved for that.
     """
-    return digest_of(_geometry(geometry, paths=False))
+    bare = replace(geometry, detector=without_known_sensor(geometry.detector))
+    return digest_of(_geometry(bare, paths=False))
 
 
 def digest_of(mapping: dict[str, Mapped]) -> str:
