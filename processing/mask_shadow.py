@@ -1,0 +1,254 @@
+"""Shadows on the detector: of the beam stop with its arm, of whatever else stands in the way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, special
+
+from ringline.processing.mask_expectation import box
+from ringline.processing.mask_rings import FEWEST, Rings, Scattering, quantiles, rings_of
+from ringline.processing.mask_settings import MaskSettings
+from ringline.processing.mask_statistics import FrameStatistics
+from ringline.processing.types import BoolArray, FloatArray, IntArray
+
+_PHOTONS = 150.0
+"""That the square which is looked at should have, so that half of them is not chance."""
+_WIDEST = 31
+_RING_WIDTH = 2.0
+_LIT = 0.75
+"""Quantile of a ring that is taken to be lit."""
+_WITHOUT_GEOMETRY = 0.4
+_CELLS = 64
+"""Cells along the longer side of the coarse image that surroundings are taken from."""
+_BETWEEN_RINGS = 0.3
+"""Quantile of the cells around that is taken to be between rings, and lit."""
+_OF_LARGEST = 0.1
+"""Without a geometry, smallest area relative to that of the largest shadow."""
+_OUTSIDE = 0.25
+"""Quantile of the brightness outside an edge that must be above that inside: all round, nearly."""
+_RIM = 4
+"""Pixels on either side of the edge whose brightness is compared."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Smoothed:
+    """An image in which each pixel stands for the square around it, shape (slow, fast)."""
+
+    side: int
+    photons: FloatArray
+    exposure: FloatArray
+    measured: BoolArray
+
+    @property
+    def rate(self) -> FloatArray:
+        """Photons a frame; NaN where nothing measures."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.measured, self.photons / self.exposure, np.nan)
+
+
+def find_shadow(
+    statistics: FrameStatistics,
+    signal: FloatArray,
+    scattering: Scattering | None,
+    settings: MaskSettings,
+) -> BoolArray:
+    """Areas that are darker than they should be, with sharp edges, grown by the margin.
+
+    With a geometry an area is dark where it has less than ``shadow_below`` of the scattering
+    between the rings at its angle, as the brighter part of each ring shows it; within the beam
+    stop, of that just outside. A shadow that covers three quarters of rings elsewhere cannot be
+    told.
+    Without one it is dark relative to the median of a third of the image around, and only the
+    largest such areas are taken.
+
+    Parameters
+    ----------
+    signal:
+        Photons of all frames less the dark, >= 0, shape (slow, fast).
+    scattering:
+        None: there is no geometry.
+    """
+    measured = statistics.valid > 0
+    seen = 1.0 if scattering is None else scattering.seen
+    exposure = statistics.valid * seen
+    side = _side(signal, measured)
+    # A hot pixel must not light the squares around it.
+    tame = np.minimum(signal, ndimage.median_filter(signal, 3) * 4.0 + 10.0)
+    smoothed = _Smoothed(side, box(tame, measured, side), box(exposure, measured, side), measured)
+    if scattering is None:
+        rate = smoothed.rate
+        expected, below = _surroundings(rate), _WITHOUT_GEOMETRY * settings.shadow_below
+        lit = np.ones_like(rate)
+    else:
+        rings = rings_of(scattering, _RING_WIDTH)
+        expected, lit = _ring_levels(smoothed, rings, scattering, settings.shadow_below)
+        below = settings.shadow_below
+    dark = _dark(smoothed, expected, below, settings)
+    relative = smoothed.rate / lit
+    centre = None if scattering is None else _beam(scattering)
+    areas = _Areas(dark, measured, relative, side, centre)
+    return areas.shadow(below, settings)
+
+
+def _side(signal: FloatArray, measured: BoolArray) -> int:
+    typical = float(np.mean(np.minimum(signal[measured], np.quantile(signal[measured], 0.9)))) if (
+        measured.any()
+    ) else 0.0  # fmt: skip
+    side = int(np.ceil(np.sqrt(_PHOTONS / max(typical, 1e-9)))) if typical > 0 else _WIDEST
+    return int(np.clip(side + 1 - side % 2, 3, _WIDEST))
+
+
+def _dark(
+    smoothed: _Smoothed, expected: FloatArray, below: float, settings: MaskSettings
+) -> BoolArray:
+    mean = expected * smoothed.exposure
+    with np.errstate(invalid="ignore"):
+        found = smoothed.measured & (smoothed.photons < below * mean)
+    chance = settings.chance(found.size)
+    found[found] = special.gammaincc(smoothed.photons[found] + 1.0, mean[found]) < chance
+    return found
+
+
+def _ring_levels(
+    smoothed: _Smoothed, rings: Rings, scattering: Scattering, below: float
+) -> tuple[FloatArray, FloatArray]:
+    """At each pixel what there is between the rings, and on the ring, where it is lit."""
+    use = smoothed.measured
+    level = quantiles(rings.ring[use], smoothed.rate[use], rings.count, _LIT)
+    known = np.isfinite(level)
+    if not known.any():
+        return np.full(use.shape, np.nan), np.full(use.shape, np.nan)
+    numbers = np.arange(rings.count)
+    level = np.interp(numbers, numbers[known], level[known])
+    window = 2 * max(5, rings.count // 40) + 1
+    between = ndimage.percentile_filter(level, 20.0, size=window, mode="nearest")
+    between = np.minimum(between, level)
+    if float(scattering.two_theta.min()) < 4.0 * scattering.step:
+        stop, outside = _stop(level, np.bincount(rings.ring.ravel()), window // 2, below)
+        between[:stop] = np.maximum(between[:stop], outside)
+        level[:stop] = np.maximum(level[:stop], outside)
+    return between[rings.ring], level[rings.ring]
+
+
+def _stop(level: FloatArray, members: IntArray, window: int, below: float) -> tuple[int, float]:
+    """How many rings from the beam on are in the beam stop's shadow, and the level outside.
+
+    Those up to which four fifths of the pixels are dark, relative to the darkest of the next few.
+    """
+    for stop in range(level.size // 2, 0, -1):
+        outside = float(level[stop + 1 : stop + 1 + window].min())
+        dark = members[:stop][level[:stop] < below * outside].sum()
+        if outside > 0 and dark >= 0.8 * members[:stop].sum():
+            return stop, outside
+    return 0, 0.0
+
+
+def _surroundings(rate: FloatArray) -> FloatArray:
+    """Level of what is not bright in a third of the image around each pixel, from coarse cells."""
+    side = max(1, -(-max(rate.shape) // _CELLS))
+    known = np.isfinite(rate)
+    cells = [np.arange(0, n, side) for n in rate.shape]
+    total, number = (
+        np.add.reduceat(np.add.reduceat(values, cells[0], axis=0), cells[1], axis=1)
+        for values in (np.where(known, rate, 0.0), known.astype(np.float64))
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        coarse = total / number
+    reach = max(1, max(coarse.shape) // 6)
+    around = np.full_like(coarse, np.nan)
+    for i, j in np.ndindex(*coarse.shape):
+        part = coarse[max(i - reach, 0) : i + reach + 1, max(j - reach, 0) : j + reach + 1]
+        if np.isfinite(part).any():
+            around[i, j] = np.nanquantile(part, _BETWEEN_RINGS)
+    whole = np.repeat(np.repeat(around, side, axis=0), side, axis=1)
+    return np.asarray(whole[: rate.shape[0], : rate.shape[1]])
+
+
+def _beam(scattering: Scattering) -> BoolArray | None:
+    """The pixels that the beam would hit; None where it passes by."""
+    if float(scattering.two_theta.min()) > scattering.step:
+        return None
+    return np.asarray(scattering.two_theta <= 3.0 * scattering.step)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Areas:
+    """Dark areas, some of which are shadows; arrays of shape (slow, fast)."""
+
+    dark: BoolArray
+    measured: BoolArray
+    relative: FloatArray
+    """Rate over that of the same ring where it is lit, or the rate itself."""
+    side: int
+    """Of the squares that the rate was taken over."""
+    beam: BoolArray | None
+
+    def shadow(self, below: float, settings: MaskSettings) -> BoolArray:
+        """Those that are large enough and have sharp edges, made whole and grown."""
+        found = np.zeros_like(self.dark)
+        # Rings shine through a beam stop: closing joins what lies on both sides of one.
+        closed = _closed(self.dark, self.side // 2 + 3)
+        sizes = []
+        for part, area in self._parts(closed):
+            size = int(np.count_nonzero(area & self.dark[part]))
+            at_beam = self.beam is not None and bool((area & self.beam[part]).any())
+            enough = settings.shadow_area / (10.0 if at_beam else 1.0)
+            if size >= enough and self._is_sharp(part, area, below):
+                sizes.append((size, part, area))
+        largest = max((size for size, *_ in sizes), default=0)
+        for size, part, area in sizes:
+            if self.beam is not None or size >= _OF_LARGEST * largest:
+                found[part] |= _without_holes(area)
+        return _grown(found, settings.margin)
+
+    def _parts(self, closed: BoolArray) -> Iterator[tuple[tuple[slice, slice], BoolArray]]:
+        """Connected areas, each in a box with room for its rim."""
+        labels, _ = ndimage.label(closed, structure=np.ones((3, 3)))
+        room = self.side + 2 * _RIM
+        for number, place in enumerate(ndimage.find_objects(labels), start=1):
+            part = tuple(slice(max(s.start - room, 0), s.stop + room) for s in place)
+            yield (part[0], part[1]), labels[part] == number
+
+    def _is_sharp(self, part: tuple[slice, slice], area: BoolArray, below: float) -> bool:
+        """Whether it is darker just inside its edge than just outside, by as much as it must be."""
+        use = self.measured[part] & np.isfinite(self.relative[part])
+        near = _grown(area, self.side // 2 + 1)
+        outside = _grown(near, _RIM + self.side // 2) & ~near & use & ~self.dark[part]
+        inside = area & ~ndimage.binary_erosion(area, iterations=_RIM + self.side // 2)
+        inside &= use & self.dark[part]
+        if np.count_nonzero(outside) < FEWEST // 4 or not inside.any():
+            return True  # gaps, or the detector's end, are all round it
+        dark = float(np.median(self.relative[part][inside]))
+        bright = float(np.quantile(self.relative[part][outside], _OUTSIDE))
+        return dark < below * bright
+
+
+def _closed(area: BoolArray, reach: int) -> BoolArray:
+    framed = np.pad(area, reach, mode="edge")
+    closed = _shrunk(_grown(framed, reach), reach)
+    return np.asarray(closed[reach:-reach, reach:-reach])
+
+
+def _without_holes(area: BoolArray) -> BoolArray:
+    """An area with its holes filled, but for large ones: an aperture is no hole in a shadow."""
+    holes, count = ndimage.label(ndimage.binary_fill_holes(area) & ~area)
+    if not count:
+        return area
+    sizes = np.bincount(holes.ravel())
+    small = sizes < 0.2 * np.count_nonzero(area)
+    small[0] = False
+    return np.asarray(area | small[holes])
+
+
+def _grown(area: BoolArray, reach: int) -> BoolArray:
+    """All within ``reach`` pixels of an area."""
+    if reach < 1 or not area.any():
+        return area.copy()
+    return np.asarray(ndimage.distance_transform_edt(~area) <= reach)
+
+
+def _shrunk(area: BoolArray, reach: int) -> BoolArray:
+    if area.all():
+        return area.copy()
+    return np.asarray(ndimage.distance_transform_edt(area) > reach)
