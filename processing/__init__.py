@@ -20,6 +20,7 @@ from ringline.processing.calibrants import (
 )
 from ringline.processing.corrections import Corrections
 from ringline.processing.crystals import Atom, Cell, Crystal, Ring
+from ringline.processing.crystfel import read_crystfel
 from ringline.processing.detector import Detector, ModuleGrid
 from ringline.processing.detector_file import (
     DetectorFile,
@@ -31,9 +32,11 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.fit2d import Fit2D, fit2d_of, geometry_from_fit2d
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
+from ringline.processing.hexrd import read_hexrd
 from ringline.processing.imaged11 import read_imaged11, write_imaged11
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
+from ringline.processing.panels import ImageGeometry
 from ringline.processing.poni import read_poni, write_poni
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
 from ringline.processing.recipe_mapping import (
@@ -84,6 +87,7 @@ __all__ = [
     "FrameError",
     "FrameSource",
     "Geometry",
+    "ImageGeometry",
     "Mean",
     "Median",
     "ModuleGrid",
@@ -124,7 +128,9 @@ __all__ = [
     "open_frames",
     "output_shape",
     "pixel_arrays",
+    "read_crystfel",
     "read_detector_file",
+    "read_hexrd",
     "read_imaged11",
     "read_poni",
     "read_recipe",
