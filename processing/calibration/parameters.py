@@ -1,0 +1,103 @@
+"""The parameters of a calibration as people read them: mm, degrees and pixels, with errors."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ringline.processing.calibration.result import Calibration
+from ringline.processing.errors import RecipeError
+from ringline.processing.fit2d import fit2d_of
+from ringline.processing.geometry import Geometry
+
+_MM, _ANGSTROM = 1e-3, 1e-10
+_LENGTHS = ("distance", "poni1", "poni2")
+_ROTATIONS = ("rot1", "rot2", "rot3")
+_BEAM = {"center_y": "beam slow", "center_x": "beam fast"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One number of a calibration, for people."""
+
+    name: str
+    value: float
+    error: float
+    """Standard error; NaN where it was not refined."""
+    unit: str
+
+    @property
+    def words(self) -> str:
+        """The value with as many digits as its error leaves: two of the error are shown."""
+        if not (math.isfinite(self.error) and self.error > 0):
+            return f"{self.value:.7g}"
+        digits = max(0, 1 - math.floor(math.log10(self.error)))
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
+
+
+def parameters_of(calibration: Calibration) -> list[Parameter]:
+    """Distance, PONI, rotations, where the beam meets the detector, and the energy.
+
+    The errors of the beam's place follow from the covariance of all that was refined; they are
+    smaller than those of the PONI, which goes with the rotations.
+
+    Returns
+    -------
+    :
+        Empty without a geometry; without the beam's place where it does not meet the detector.
+    """
+    geometry = calibration.geometry
+    if geometry is None:
+        return []
+    errors, nan = calibration.errors, math.nan
+    lengths = [
+        Parameter(name, getattr(geometry, name) / _MM, errors.get(name, nan) / _MM, "mm")
+        for name in _LENGTHS
+    ]
+    rotations = [
+        Parameter(
+            name, math.degrees(getattr(geometry, name)), math.degrees(errors.get(name, nan)), "deg"
+        )
+        for name in _ROTATIONS
+    ]
+    return [
+        *lengths,
+        *rotations,
+        *_beam(geometry, calibration),
+        Parameter("energy", geometry.energy_kev, nan, "keV"),
+        Parameter("wavelength", geometry.wavelength / _ANGSTROM, nan, "angstrom"),
+    ]
+
+
+def _beam(geometry: Geometry, calibration: Calibration) -> list[Parameter]:
+    try:
+        values = _place(geometry)
+        errors = _errors(geometry, calibration)
+    except RecipeError:  # the beam misses the detector's plane
+        return []
+    return [
+        Parameter(words, values[name], errors.get(name, math.nan), "pixels")
+        for name, words in _BEAM.items()
+    ]
+
+
+def _errors(geometry: Geometry, calibration: Calibration) -> Mapping[str, float]:
+    r"""Standard errors of the beam's place, pixels: of :math:`J C J^T`, J by differences."""
+    if not calibration.errors or not np.isfinite(calibration.covariance).all():
+        return {}
+    slopes = []
+    for name, error in calibration.errors.items():
+        value = getattr(geometry, name)
+        step = error or 1e-9
+        above = _place(replace(geometry, **{name: value + step}))
+        below = _place(replace(geometry, **{name: value - step}))
+        slopes.append([(above[place] - below[place]) / (2 * step) for place in _BEAM])
+    jacobian = np.array(slopes)
+    variances = np.einsum("ip,ij,jp->p", jacobian, calibration.covariance, jacobian)
+    return dict(zip(_BEAM, np.sqrt(np.maximum(variances, 0.0)).tolist(), strict=True))
+
+
+def _place(geometry: Geometry) -> dict[str, float]:
+    beam = fit2d_of(geometry)
+    return {name: float(getattr(beam, name)) for name in _BEAM}
