@@ -15,6 +15,7 @@ from ringline.processing.crystfel_entries import (
     number_of,
     parse_crystfel,
     pixel_of,
+    rows_of,
     slow_of,
     wavelength_of,
     whole_of,
@@ -115,7 +116,7 @@ class _Placing:
         )
         (first_ss, last_ss), (first_fs, last_fs) = (_range(entries, axis) for axis in ("ss", "fs"))
         return Panel(
-            first=(module_of(entries) * self._rows + first_ss, first_fs),
+            first=(module_of(entries) * rows_of(self.found) + first_ss, first_fs),
             size=(last_ss - first_ss + 1, last_fs - first_fs + 1),
             origin=(
                 number_of(entries, "corner_y") * pixel + shift_y,
@@ -126,11 +127,6 @@ class _Placing:
             fast=_step(fast_of(entries), pixel),
             hexagonal=self.hexagonal,
         )
-
-    @property
-    def _rows(self) -> int:
-        """Of a module of a stack."""
-        return 1 + max(whole_of(entries, "max_ss") for entries in self.found.panels.values())
 
     def _camera_length(self, entries: Entries) -> float:
         if self.camera_length is not None:

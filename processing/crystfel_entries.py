@@ -117,6 +117,11 @@ def module_of(entries: Entries) -> int:
     return whole_of({"dim": layout[0]}, "dim") if len(layout) == _STACKED else 0
 
 
+def rows_of(found: CrystFELFile) -> int:
+    """Rows of a module, or of the one slab; RecipeError where a panel does not say its own."""
+    return 1 + max(whole_of(entries, "max_ss") for entries in found.panels.values())
+
+
 def is_stacked(entries: Entries) -> bool:
     """Whether frames are stacks of modules."""
     return len(_layout(entries)) == _STACKED

@@ -14,6 +14,7 @@ from ringline.processing.crystfel_entries import (
     is_set,
     is_stacked,
     number_of,
+    rows_of,
     slow_of,
     whole_of,
 )
@@ -29,7 +30,7 @@ _OLD_NAMES = {
 
 
 def mask_of(found: CrystFELFile, panels: Mapping[str, Panel], folder: Path) -> BoolArray:
-    """True where pixels do not count, shape of the image.
+    """True where pixels do not count, shape of the image: all rows of all modules of a stack.
 
     Parameters
     ----------
@@ -46,7 +47,9 @@ def mask_of(found: CrystFELFile, panels: Mapping[str, Panel], folder: Path) -> B
         A region names no panel where it must, or one that is not there; a mask file cannot be
         read, or is of another shape.
     """
-    mask = np.zeros(shape_of_panels(list(panels.values())), dtype=bool)
+    slow, fast = shape_of_panels(list(panels.values()))
+    rows = rows_of(found)
+    mask = np.zeros((-(-slow // rows) * rows, fast), dtype=bool)
     files: dict[tuple[str, str], IntArray] = {}
     for name, panel in panels.items():
         part, entries = mask[panel.place], found.panels[name]

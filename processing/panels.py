@@ -123,7 +123,8 @@ def geometry_of_panels(
     name:
         The detector's.
     mask:
-        True where no pixel measures, shape (slow, fast); None: nowhere else.
+        True where no pixel measures, shape of the image; None: nowhere else, and the image ends
+        where the panels do.
 
     Raises
     ------
@@ -131,7 +132,8 @@ def geometry_of_panels(
         Two panels share a pixel, or a panel has no area or the sample in its plane.
     """
     distance = float(np.mean([panel.distance for panel in panels]))
-    if len(panels) == 1 and panels[0].first == (0, 0) and panels[0].is_rectangular:
+    whole = panels[0].size == (shape_of_panels(panels) if mask is None else mask.shape)
+    if len(panels) == 1 and whole and panels[0].is_rectangular:
         return _grid(panels[0], wavelength, name, mask)
     detector = detector_of_panels(panels, name=name, distance=distance, mask=mask)
     return Geometry(distance=distance, wavelength=wavelength, detector=detector)
@@ -147,7 +149,7 @@ def detector_of_panels(
     RecipeError:
         Two panels share a pixel of the image.
     """
-    shape = shape_of_panels(panels)
+    shape = shape_of_panels(panels) if mask is None else mask.shape
     corners = np.full((*shape, 6 if panels[0].hexagonal else 4, 3), np.nan)
     for panel in panels:
         part = corners[panel.place]
