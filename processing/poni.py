@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ringline.processing.checks import as_number
 from ringline.processing.detector import Detector
-from ringline.processing.detector_file import read_detector_file
+from ringline.processing.detector_file import DETECTOR_FILES, read_detector_file
 from ringline.processing.detector_table import detector_named, has_variants, is_listed
 from ringline.processing.errors import RecipeError
 from ringline.processing.files import replace_text
@@ -60,36 +60,57 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
 def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     """Write a PONI file of version 2.1, or 3 with parallax: as a whole or not at all.
 
+    A detector with corners of pixels or a mask is named by the detector file that it was read
+    from.
+
     Raises
     ------
     RecipeError:
-        The detector has corners of pixels or a mask, which such a file cannot hold.
+        Such a detector is not that of one file.
     """
-    detector = geometry.detector
-    for name in detector.arrays():
-        what = {"corners": "corners of pixels", "mask": "a detector's mask"}[name]
-        raise RecipeError(
-            f"{path}: a PONI file cannot hold {what}: write a recipe, or a detector file and name "
-            f"it in the PONI file (Detector: {_IN_A_FILE})"
-        )
-    config: dict[str, object] = {"orientation": detector.orientation}
-    # pyFAI's detectors of the table take a sensor beside their name.
-    named = is_listed(replace(detector, sensor=None))
-    if detector.sensor is not None:
-        config["sensor"] = _sensor_config(detector.sensor)
-    if not named or has_variants(detector.name):
-        config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
-    if not named:
-        config["max_shape"] = None if detector.shape is None else list(detector.shape)
+    name, config = _detector_entries(geometry.detector, path)
     lines = [
         "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
         f"poni_version: {3 if geometry.parallax else 2.1}",
-        f"Detector: {detector.name if named else _GENERIC}",
+        f"Detector: {name}",
         f"Detector_config: {json.dumps(config)}",
         *(f"{key}: {getattr(geometry, name)!r}" for name, key in _KEYS.items()),
         *(["Parallax: True"] if geometry.parallax else []),
     ]
     replace_text(Path(path), "\n".join(lines) + "\n")
+
+
+def _detector_entries(
+    detector: Detector, path: str | os.PathLike[str]
+) -> tuple[str, dict[str, object]]:
+    """Name and configuration."""
+    config: dict[str, object] = {"orientation": detector.orientation}
+    # pyFAI's detectors of the table take a sensor beside their name.
+    if detector.sensor is not None:
+        config["sensor"] = _sensor_config(detector.sensor)
+    if detector.arrays():
+        return _IN_A_FILE, config | {"filename": str(_file_of(detector, path))}
+    named = is_listed(replace(detector, sensor=None))
+    if not named or has_variants(detector.name):
+        config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
+    if not named:
+        config["max_shape"] = None if detector.shape is None else list(detector.shape)
+    return detector.name if named else _GENERIC, config
+
+
+def _file_of(detector: Detector, poni: str | os.PathLike[str]) -> Path:
+    """The detector file that says all about a detector."""
+    arrays = detector.arrays()
+    files = {(array.path or "").partition("::")[0] for array in arrays.values()}
+    if len(files) == 1 and (name := files.pop()).lower().endswith(DETECTOR_FILES):
+        found = read_detector_file(name, detector.orientation).detector
+        if replace(found, sensor=detector.sensor) == detector:
+            return Path(name).absolute()
+    what = {"corners": "corners of pixels", "mask": "a detector's mask"}[next(iter(arrays))]
+    raise RecipeError(
+        f"{poni}: a PONI file cannot hold {what}: write a recipe, or a detector file and the "
+        "geometry of the detector that is read from it"
+    )
 
 
 def _entries(text: str) -> dict[str, str]:

@@ -98,8 +98,22 @@ def test_a_poni_file_that_names_a_detector_file_has_its_pixels_and_its_mask(
     profile = reduction_for(recipe).reduce(np.ones(geometry.detector.known_shape, np.uint16))
     counted = geometry.detector.known_shape[0] * geometry.detector.known_shape[1]
     assert profile.sums.count.sum() == counted - np.count_nonzero(theirs.mask)
-    with pytest.raises(RecipeError, match="cannot hold corners of pixels"):
-        write_poni(geometry, tmp_path / "y.poni")
+    write_poni(geometry, tmp_path / "y.poni")  # names the file as well
+    assert read_poni(tmp_path / "y.poni") == geometry
+    assert pyFAI.load(str(tmp_path / "y.poni")).detector == theirs
+
+
+def test_a_detector_that_is_no_more_that_of_its_file_cannot_go_into_a_poni_file(
+    tmp_path: Path,
+) -> None:
+    write_detector_file(
+        tmp_path / "d.h5", Detector(pixel1=1e-4, pixel2=1e-4, shape=(5, 7), mask=np.eye(5, 7))
+    )
+    detector = read_detector_file(tmp_path / "d.h5").detector
+    moved = Geometry(distance=0.1, wavelength=1e-10, detector=replace(detector, pixel1=2e-4))
+    with pytest.raises(RecipeError, match="the geometry of the detector that is read from it"):
+        write_poni(moved, tmp_path / "x.poni")
+    assert not (tmp_path / "x.poni").exists()
 
 
 def test_a_flat_in_the_file_that_a_poni_file_names_is_told_of(tmp_path: Path) -> None:
