@@ -16,18 +16,16 @@ from ringline.device_servers.kinds import (
     Switch,
     UnitName,
 )
-from ringline.device_servers.readings import READINGS
+from ringline.device_servers.reading import Reading
 from ringline.device_servers.setting import Setting
-from ringline.device_servers.setting_table import SETTINGS
 
 
-def setting_attribute(name: str) -> Any:
+def setting_attribute(setting: Setting) -> Any:
     """The read-write attribute of a setting.
 
     Memorized values are restored by the device itself, all at once before the first client
     comes (``hw_memorized`` would write them one by one, and drop those out of range silently).
     """
-    setting = SETTINGS[name]
 
     def read(device: Any) -> Any:
         return on_wire(setting.kind, setting.value(device.settings))
@@ -38,7 +36,7 @@ def setting_attribute(name: str) -> Any:
     kind = _type_of(setting.kind)
     memorized = setting.memorized and "max_dim_x" not in kind  # Tango memorizes scalars only
     return attribute(
-        name=name,
+        name=setting.name,
         fget=read,
         fset=write,
         access=AttrWriteType.READ_WRITE,
@@ -50,9 +48,8 @@ def setting_attribute(name: str) -> Any:
     )
 
 
-def reading_attribute(name: str) -> Any:
+def reading_attribute(reading: Reading) -> Any:
     """The read-only attribute of a reading."""
-    reading = READINGS[name]
     dims = dict(zip(("max_dim_x", "max_dim_y"), reading.dims, strict=False))
     dtype = reading.dtype
     for _ in reading.dims:
@@ -62,7 +59,7 @@ def reading_attribute(name: str) -> Any:
         return reading.value(device.readings)
 
     return attribute(
-        name=name,
+        name=reading.name,
         fget=read,
         dtype=dtype,
         label=reading.label,

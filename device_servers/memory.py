@@ -7,13 +7,12 @@ LoadPoni or Configure, ranges and the last digits are added here, in the same pl
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from typing import Generic
 
 import tango
 
-from ringline.device_servers.setting import Setting
-from ringline.device_servers.setting_table import SETTINGS
-from ringline.device_servers.settings import Settings
+from ringline.device_servers.setting import S, Setting
 from ringline.processing import RecipeError
 
 _log = logging.getLogger(__name__)
@@ -22,11 +21,22 @@ _VALUE = "__value"
 _LATER_S = 0.3
 
 
-class Memory:
-    """The memorized settings of one device; does nothing where there is no database."""
+class Memory(Generic[S]):
+    """The memorized settings of one device; does nothing where there is no database.
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    Parameters
+    ----------
+    device:
+        Its name.
+    table:
+        What each of its settings is.
+    default:
+        The settings of a device that never had others.
+    """
+
+    def __init__(self, device: str, table: Mapping[str, Setting], default: S) -> None:
+        self._device, self._default = device, default
+        self._table = {name: setting for name, setting in table.items() if setting.memorized}
         used = tango.Util._UseDb  # noqa: SLF001 - False under -nodb
         self._database = tango.Util.instance().get_database() if used else None
         self._kept: dict[str, list[str] | None] = {}
@@ -34,18 +44,18 @@ class Memory:
         self._lock = threading.Lock()
         self._later: threading.Timer | None = None
 
-    def restore(self) -> tuple[Settings, dict[str, str]]:
+    def restore(self) -> tuple[S, dict[str, str]]:
         """The settings, and for each that is not legal any more the reason."""
-        settings, problems = Settings(), {}
+        settings, problems = self._default, {}
         for name, text in self._read().items():
             try:
-                settings = SETTINGS[name].from_text(settings, text)
+                settings = self._table[name].from_text(settings, text)
                 self._kept[name] = text
             except (RecipeError, ValueError, ArithmeticError) as error:
                 problems[name] = f"memorized {name} is ignored: {error}"
         return settings, problems
 
-    def keep(self, settings: Settings, *, but: str = "") -> None:
+    def keep(self, settings: S, *, but: str = "") -> None:
         """Write what differs from what is kept, except one that Tango is about to write.
 
         Where the database does not answer the settings are in force all the same, and are kept
@@ -65,7 +75,7 @@ class Memory:
             else:
                 self._kept |= changed
 
-    def keep_later(self, settings: Callable[[], Settings]) -> None:
+    def keep_later(self, settings: Callable[[], S]) -> None:
         """Write all digits of what a client wrote, after Tango has written 15 of them."""
         with self._lock:
             if self._later is not None and self._later.is_alive():
@@ -79,26 +89,21 @@ class Memory:
         if self._later is not None:
             self._later.cancel()
 
-    def _keep_now(self, settings: Callable[[], Settings]) -> None:
+    def _keep_now(self, settings: Callable[[], S]) -> None:
         with tango.EnsureOmniThread():
             self.keep(settings())
 
-    def _news(self, settings: Settings) -> dict[str, list[str]]:
-        default = Settings()
+    def _news(self, settings: S) -> dict[str, list[str]]:
         news = {}
-        for setting in _memorized():
+        for name, setting in self._table.items():
             text = setting.to_text(settings)
-            if text != self._kept.get(setting.name, setting.to_text(default)):
-                news[setting.name] = text
+            if text != self._kept.get(name, setting.to_text(self._default)):
+                news[name] = text
         return news
 
     def _read(self) -> dict[str, list[str]]:
         if self._database is None:
             return {}
-        names = [setting.name for setting in _memorized()]
+        names = list(self._table)
         found = self._database.get_device_attribute_property(self._device, names)
         return {name: list(found[name][_VALUE]) for name in names if _VALUE in found[name]}
-
-
-def _memorized() -> Iterator[Setting]:
-    return (setting for setting in SETTINGS.values() if setting.memorized)

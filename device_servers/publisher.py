@@ -7,7 +7,7 @@ from typing import Any
 
 import tango
 
-from ringline.device_servers.readings import same
+from ringline.device_servers.reading import same
 
 _log = logging.getLogger(__name__)
 

@@ -1,13 +1,12 @@
 """What a reducer shows: one frozen value, and the table that says what each part is."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from ringline.callbacks import Accounts
+from ringline.device_servers.reading import Reading
 from ringline.device_servers.setting_table import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
 from ringline.processing import Profile, Recipe, Reduction, unit_named
 from ringline.processing.types import FloatArray
@@ -112,21 +111,6 @@ class Readings:
     def with_curve(self, curve: Curve) -> "Readings":
         """The same readings with another curve."""
         return replace(self, curve=curve)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One reading, as people see it."""
-
-    name: str
-    dtype: Any
-    label: str
-    doc: str
-    value: Callable[[Readings], Any]
-    unit: str = ""
-    format: str = ""
-    dims: tuple[int, ...] = ()
-    expert: bool = False
 
 
 def _digest(readings: Readings) -> str:
@@ -271,12 +255,3 @@ READINGS: Mapping[str, Reading] = {
         ),
     )
 }  # fmt: skip
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether a value need not be pushed again. Arrays are never changed in place."""
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return one is other
-    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
-        return math.isnan(other)
-    return bool(one == other)

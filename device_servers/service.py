@@ -1,27 +1,25 @@
 """What the device does, without Tango: settings, the recipe in force, the worker, the store."""
 
-import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as StillRunning
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ringline.callbacks import Result
 from ringline.device_servers.chain import Chain, Options
-from ringline.device_servers.condition import Condition, Facts, condition_of
+from ringline.device_servers.condition import Facts, condition_of
 from ringline.device_servers.configuration import configuration, configured, names_set_by
-from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
+from ringline.device_servers.errors import BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName, read_image_named
+from ringline.device_servers.known import Finding
 from ringline.device_servers.readings import Curve, Readings
 from ringline.device_servers.separations import SeparationJob
 from ringline.device_servers.setting import Setting
 from ringline.device_servers.settings import GEOMETRY, Settings
+from ringline.device_servers.work import Work
 from ringline.processing import (
     Frame,
     Profile,
@@ -34,16 +32,13 @@ from ringline.processing import (
 )
 from ringline.processing.types import FloatArray
 
-_log = logging.getLogger(__name__)
-
-PATIENCE_S = 2.0
-"""A command answers within this: a Tango client gives up after 3 s."""
 _RATE_S = 2.0
+_STILL = "still reducing: follow State, then read intensity"
 _NOT_CONFIGURED = "not configured: call LoadPoni, or set distance, wavelength and detector"
 
 
-class Service:
-    """A reducer. Every method returns within `PATIENCE_S`; long work is done by one worker.
+class Service(Work[Facts]):
+    """A reducer. Every method returns within ``PATIENCE_S``; long work is done by one worker.
 
     Parameters
     ----------
@@ -56,16 +51,14 @@ class Service:
     """
 
     def __init__(self, options: Options, facts: Facts, changed: Callable[[], None]) -> None:
-        self._options, self._facts, self._changed = options, facts, changed
+        super().__init__(facts, changed)
+        self._options = options
         self._built: Settings | None = None
         self._chain: Chain | None = None
-        self._lock = threading.Lock()  # of the facts; held for assignments only
         self._building = threading.Lock()
         self._finished: deque[tuple[float, int]] = deque(maxlen=1000)
         self._count = 0
         self._closed = False
-        self._newest: Future[Any] = Future()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringline-worker")
         self._begin_accumulation()
         if not facts.failure:
             self._submit(self._open)
@@ -82,7 +75,7 @@ class Service:
         """Everything to show, up to date: cheap."""
         return self._live().readings
 
-    def condition(self) -> tuple[Condition, str]:
+    def condition(self) -> Finding:
         """State and Status."""
         return condition_of(self._live())
 
@@ -90,11 +83,7 @@ class Service:
 
     def change(self, setting: Setting, value: object) -> None:
         """Set one setting; the recipe is built by the worker."""
-        with self._lock:
-            settings = setting.changed(self._facts.settings, value)
-            forgotten = _without(self._facts.forgotten, names_set_by({setting.name: value}))
-            self._facts = replace(self._facts, settings=settings, forgotten=forgotten)
-        self._changed()
+        self._set(setting, value, names_set_by({setting.name: value}))
         self._submit(self._build)
 
     def configure(self, text: str) -> None:
@@ -126,7 +115,9 @@ class Service:
         self._built = None
         recipe = self._recipe()
         self._begin_accumulation()
-        reduction = self._wait(self._submit(self._compile, recipe, busy="compiling the recipe"))
+        reduction = self._wait(
+            self._submit(self._compile, recipe, busy="compiling the recipe"), _STILL
+        )
         if recipe.shape is not None:
             # On a new machine loops are compiled for seconds: not while the first frames wait.
             self._submit(reduction.warm, busy="compiling the loops")
@@ -146,7 +137,7 @@ class Service:
         image = ImageName.parse(text, self._options.folders)
         recipe = self._recipe()
         work = self._submit(self._integrate, recipe, image, busy=f"reducing {image.path.name}")
-        profile: Profile = self._wait(work)
+        profile: Profile = self._wait(work, _STILL)
         return profile.intensity
 
     def separate(self, text: str) -> str:
@@ -184,14 +175,9 @@ class Service:
             raise BadInputError(f"no single open run {uid!r}; open runs: {known or 'none'}")
         chain.abandon(found[0])
 
-    def remember_error(self, message: str) -> None:
-        """Show a refusal."""
-        self._show(last_error=message)
-
     def close(self) -> None:
         """Stop the worker and close the store. Work under way is not waited for for ever."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
-        wait([self._newest], PATIENCE_S)
+        self._end_work()
         with self._building:
             self._closed = True
             if self._chain is not None:
@@ -292,15 +278,15 @@ class Service:
         if recipe is not None:
             self._check_by_compiling(recipe, settings.engine)
         with self._building:
-            with self._lock:
-                forgotten = _without(self._facts.forgotten, names)
-                self._facts = replace(self._facts, settings=settings, forgotten=forgotten)
+            self._put(settings, names)
             self._enforce(settings, recipe)
         self._changed()
 
     def _check_by_compiling(self, recipe: Recipe, engine: str) -> None:
         try:
-            self._wait(self._submit(self._reduction, recipe, engine, busy="compiling the recipe"))
+            self._wait(
+                self._submit(self._reduction, recipe, engine, busy="compiling the recipe"), _STILL
+            )
         except BusyError:
             return  # every value is checked; what only compiling can find shows in Status
 
@@ -340,47 +326,6 @@ class Service:
             return 0.0
         (first, low), (last, high) = recent[0], recent[-1]
         return max(0.0, (high - low) / max(last - first, 1e-3))
-
-    def _show(self, **changes: Any) -> None:
-        with self._lock:
-            self._facts = replace(self._facts, readings=replace(self._facts.readings, **changes))
-        self._changed()
-
-    def _know(self, **changes: Any) -> None:
-        with self._lock:
-            self._facts = replace(self._facts, **changes)
-        self._changed()
-
-    def _submit(self, job: Callable[..., Any], *arguments: Any, busy: str = "") -> Future[Any]:
-        self._newest = self._worker.submit(self._guarded, job, arguments, busy)
-        return self._newest
-
-    def _guarded(self, job: Callable[..., Any], arguments: tuple[Any, ...], busy: str) -> Any:
-        self._know(busy=busy)
-        try:
-            return job(*arguments)
-        except REFUSALS as error:
-            self._show(last_error=str(error))
-            raise
-        except Exception as error:
-            _log.exception("unexpected error in the worker")
-            self._know(failure=f"unexpected {type(error).__name__}: {error}")
-            raise
-        finally:
-            self._know(busy="")
-
-    @staticmethod
-    def _wait(
-        work: Future[Any], busy: str = "still reducing: follow State, then read intensity"
-    ) -> Any:
-        try:
-            return work.result(timeout=PATIENCE_S)
-        except StillRunning:
-            raise BusyError(busy) from None
-
-
-def _without(mapping: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    return {name: value for name, value in mapping.items() if name not in names}
 
 
 def _absolute(path: str) -> Path:

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ringline.device_servers.kinds import Kind
-from ringline.device_servers.settings import Settings
 from ringline.processing.geometry import HC_KEV_M
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+S = TypeVar("S", bound="DataclassInstance")
+"""All the settings of a device, as one frozen dataclass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +25,7 @@ class Setting:
     unit: str = ""
     memorized: bool = True
 
-    def value(self, settings: Settings) -> Any:
+    def value(self, settings: Any) -> Any:
         """What people see."""
         return getattr(settings, self.name)
 
@@ -28,16 +33,16 @@ class Setting:
         """What a client gives, within the bounds; RecipeError where it is not."""
         return self.kind.parse(self.name, given)
 
-    def changed(self, settings: Settings, given: Any) -> Settings:
+    def changed(self, settings: S, given: Any) -> S:
         """The settings with this one as given; RecipeError where it is out of its bounds."""
         change: dict[str, Any] = {self.name: self.parsed(given)}
         return replace(settings, **change)
 
-    def to_text(self, settings: Settings) -> list[str]:
+    def to_text(self, settings: Any) -> list[str]:
         """For the database, exact to the last digit."""
         return self.kind.to_text(self.value(settings))
 
-    def from_text(self, settings: Settings, text: list[str]) -> Settings:
+    def from_text(self, settings: S, text: list[str]) -> S:
         """From the database."""
         change: dict[str, Any] = {self.name: self.kind.from_text(self.name, text)}
         return replace(settings, **change)
@@ -52,19 +57,19 @@ class Wavelength(Setting):
 
     __slots__ = ()
 
-    def value(self, settings: Settings) -> float:
+    def value(self, settings: Any) -> float:
         """What people see."""
         return float(_shifted(settings.wavelength, 10))
 
-    def changed(self, settings: Settings, given: Any) -> Settings:
+    def changed(self, settings: S, given: Any) -> S:
         """The settings with this one as given."""
         return replace(settings, wavelength=float(_shifted(self.parsed(given), -10)))
 
-    def to_text(self, settings: Settings) -> list[str]:
+    def to_text(self, settings: Any) -> list[str]:
         """For the database, exact to the last digit."""
         return [str(_shifted(settings.wavelength, 10))]
 
-    def from_text(self, settings: Settings, text: list[str]) -> Settings:
+    def from_text(self, settings: S, text: list[str]) -> S:
         """From the database."""
         self.kind.from_text(self.name, text)
         return replace(settings, wavelength=float(Decimal(text[0]).scaleb(-10)))
@@ -75,12 +80,12 @@ class Energy(Setting):
 
     __slots__ = ()
 
-    def value(self, settings: Settings) -> float:
+    def value(self, settings: Any) -> float:
         """What people see: 15 digits, all that a panel shows and writes back."""
         kev = HC_KEV_M / settings.wavelength if settings.wavelength else 0.0
         return float(f"{kev:.15g}")
 
-    def changed(self, settings: Settings, given: Any) -> Settings:
+    def changed(self, settings: S, given: Any) -> S:
         """The settings with this one as given."""
         return replace(settings, wavelength=HC_KEV_M / self.parsed(given))
 
@@ -92,7 +97,7 @@ class Switching(Setting):
     switch: str
     """Name of the setting that says whether it is used."""
 
-    def changed(self, settings: Settings, given: Any) -> Settings:
+    def changed(self, settings: S, given: Any) -> S:
         """The settings with this one as given, and in use."""
         change: dict[str, Any] = {self.name: self.parsed(given), self.switch: True}
         return replace(settings, **change)
@@ -105,7 +110,7 @@ class EdgesOfBins(Setting):
     bins: str
     """Name of the setting with their number."""
 
-    def changed(self, settings: Settings, given: Any) -> Settings:
+    def changed(self, settings: S, given: Any) -> S:
         """The settings with this one as given, and the number of bins that follows."""
         edges = self.parsed(given)
         number: dict[str, Any] = {} if edges is None else {self.bins: len(edges) - 1}
@@ -119,7 +124,7 @@ class Bins(Setting):
     edges: str
     """Name of the setting with the edges."""
 
-    def changed(self, settings: Settings, given: Any) -> Settings:
+    def changed(self, settings: S, given: Any) -> S:
         """The settings with this one as given, and without edges of another number of bins."""
         number, edges = self.parsed(given), getattr(settings, self.edges)
         kept = edges if edges is None or len(edges) - 1 == number else None
