@@ -1,5 +1,8 @@
 """Documents in, documents out, and the store. Knows nothing of Tango."""
 
+from ringline.callbacks.calibration_documents import Circumstances
+from ringline.callbacks.calibration_entries import Decision, StoredCalibration, Validity
+from ringline.callbacks.calibrations import CalibrationHistory, StoreError
 from ringline.callbacks.consumer import Consumer
 from ringline.callbacks.forwarder import Forwarder, ForwarderLimits
 from ringline.callbacks.queries import (
@@ -16,15 +19,21 @@ from ringline.callbacks.writer import StoreWriter
 
 __all__ = [
     "Accounts",
+    "CalibrationHistory",
+    "Circumstances",
     "Consumer",
     "Curves",
+    "Decision",
     "Forwarder",
     "ForwarderLimits",
     "ReductionCallback",
     "ReductionSettings",
     "Result",
     "Store",
+    "StoreError",
     "StoreWriter",
+    "StoredCalibration",
+    "Validity",
     "Workspace",
     "find_reduced",
     "find_reduced_headers",

@@ -14,6 +14,7 @@ from ringline.callbacks.documents import (
     FRAME_SCALARS,
     TOTAL_SCALARS,
     Documents,
+    Making,
     StreamFiles,
     start_document,
     stop_document,
@@ -143,11 +144,11 @@ class DerivedRun:
         """Return the accounts, with the number of frames announced."""
         return self._tally.accounts(seen)
 
-    def start(self, recipe: Recipe | None, engine: str) -> None:
+    def start(self, making: Making) -> None:
         """Begin, with the first frame that is accounted for."""
         if not self.started:
             uid, raw_start, key = self.origin.uid, self.origin.raw_start, self.origin.data_key
-            document = start_document(uid, raw_start, key, recipe, engine)
+            document = start_document(uid, raw_start, key, making)
             self._record({"kind": "start", "documents": [("start", document)]})
 
     def open_output(self, raw_stream: str, reduction: Reduction, shape: tuple[int, ...]) -> Output:

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ringline.callbacks.uris import uri_of_path
-from ringline.processing import Recipe, Reduction, ResultColumn, unit_named
+from ringline.processing import Recipe, Reduction, ResultColumn, geometry_digest, unit_named
 
 Documents = list[tuple[str, dict[str, Any]]]
 
 OBJECT = "ringline"
 """Name of the object to which all data keys belong."""
+
+CALIBRATION, DECISION = "calibration", "calibration decision"
+"""Purposes of runs in the catalogue ``calibrations``."""
+_OTHERS = frozenset({CALIBRATION, DECISION})
 
 _NAMESPACE = uuid.UUID("6f1d2f0e-8a0c-5a70-9a58-6d1b5c7f1f6e")
 _TECHNICAL = frozenset(
@@ -49,10 +53,41 @@ def uid_within(run: str, *parts: object) -> str:
     return str(uuid.uuid5(uuid.UUID(run), "/".join(str(part) for part in parts)))
 
 
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How the curves of a reduced run are made, as it begins."""
+
+    recipe: Recipe | None
+    engine: str
+    shape: tuple[int, ...] | None = None
+    """Of the first frame; None where none could be read."""
+
+    @property
+    def calibration_id(self) -> str:
+        """By which the run names the calibration of its geometry."""
+        return "" if self.recipe is None else calibration_id(self.recipe, self.shape)
+
+
+def calibration_id(recipe: Recipe, shape: tuple[int, ...] | None = None) -> str:
+    """Return the ``Calibration.id`` of a recipe's geometry, where that is one of a calibration.
+
+    Parameters
+    ----------
+    recipe:
+        Its detector may have no shape: that of the arrays is taken then.
+    shape:
+        That of the frames, where neither knows it.
+    """
+    slow, fast = recipe.shape or shape or (0, 0)
+    geometry = recipe.geometry
+    return geometry_digest(geometry.with_shape((slow, fast)) if slow else geometry)
+
+
 def start_document(
-    uid: str, raw_start: Mapping[str, Any], data_key: str, recipe: Recipe | None, engine: str
+    uid: str, raw_start: Mapping[str, Any], data_key: str, making: Making
 ) -> dict[str, Any]:
     """Return the start: what was reduced, by what, and whose it is."""
+    recipe = making.recipe
     arrays = {} if recipe is None else recipe.arrays()
     return {
         **{key: value for key, value in raw_start.items() if key not in _TECHNICAL},
@@ -64,17 +99,31 @@ def start_document(
         # As text: a store may clamp integers, drop digits or turn NaN into nothing.
         "recipe": "" if recipe is None else recipe.to_json(),
         "recipe_digest": "" if recipe is None else recipe.digest,
+        "calibration_id": making.calibration_id,
         "inputs": [
             {"name": name, "path": array.path or "", "sha256": array.sha256}
             for name, array in arrays.items()
         ],
-        "engine": engine,
+        "engine": making.engine,
+        **software_versions(),
+    }
+
+
+def software_versions() -> dict[str, Any]:
+    """Return what a run of ours tells of the software that made it."""
+    return {
         "ringline_version": version("ringline"),
         "software": {
             **{name: version(name) for name in ("ringline", "numpy", "h5py")},
             "python": platform.python_version(),
         },
     }
+
+
+def made_here(start: Mapping[str, Any]) -> bool:
+    """Whether a run is one of ours, which is not to be reduced, rather than a raw one."""
+    purpose = start.get("purpose")
+    return purpose == "reduction" or (purpose in _OTHERS and "ringline_version" in start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringline.callbacks.documents import made_here
 from ringline.callbacks.membership import Membership
 from ringline.callbacks.wire import snapshot, to_json
 
@@ -160,7 +161,7 @@ class Forwarder:
             return False
         if name == "start" and uid is not None:
             # What was reduced is not reduced again.
-            if document.get("purpose") == "reduction":
+            if made_here(document):
                 self._ignored.add(uid)
             else:
                 self._runs[uid] = _Run(uid)

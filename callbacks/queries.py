@@ -23,6 +23,7 @@ def find_reduced(
     raw_uid: str | None = None,
     sample: str | None = None,
     scan_id: int | None = None,
+    calibration_id: str | None = None,
 ) -> list[Any]:
     """Return reduced runs through the Tiled client, newest first.
 
@@ -36,6 +37,9 @@ def find_reduced(
         Name of the sample: ``sample`` of the raw run, or ``name`` in it.
     scan_id:
         Of the raw run.
+    calibration_id:
+        Of the geometry that the run began with: ``Calibration.id``, or what
+        ``CalibrationHistory`` tells.
     """
     from tiled.queries import Key  # noqa: PLC0415 heavy
 
@@ -44,6 +48,8 @@ def find_reduced(
         found = found.search(Key(f"start.{ORIGINAL}") == raw_uid)
     if scan_id is not None:
         found = found.search(Key("start.scan_id") == int(scan_id))
+    if calibration_id is not None:
+        found = found.search(Key("start.calibration_id") == calibration_id)
     runs = list(found.values())
     if sample is not None:
         # One key holds a name in one laboratory and a mapping in the next.
@@ -57,6 +63,7 @@ def find_reduced_headers(
     raw_uid: str | None = None,
     sample: str | None = None,
     scan_id: int | None = None,
+    calibration_id: str | None = None,
 ) -> list[Header]:
     """Return the same runs through databroker: ``find_reduced_headers(store.broker())``."""
     query: dict[str, Any] = {}
@@ -64,6 +71,8 @@ def find_reduced_headers(
         query[ORIGINAL] = raw_uid
     if scan_id is not None:
         query["scan_id"] = int(scan_id)
+    if calibration_id is not None:
+        query["calibration_id"] = calibration_id
     headers = list(broker(**query))
     if sample is not None:
         headers = [header for header in headers if _sample_name(header.start) == sample]

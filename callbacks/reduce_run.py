@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from ringline.callbacks.derived import DerivedRun, Loss, Outcome, Output, Row
+from ringline.callbacks.documents import Making
 from ringline.callbacks.frames import (
     FrameRange,
     InEvents,
@@ -213,7 +214,7 @@ class RunReducer:
         current = self._current.get(stream)
         if current is None or current.recipe.digest != reduction.recipe.digest:
             self._commit()
-            self.derived.start(reduction.recipe, reduction.engine)
+            self.derived.start(Making(reduction.recipe, reduction.engine, shape))
             current = self._current[stream] = self.derived.open_output(stream, reduction, shape)
         return current
 
@@ -228,7 +229,7 @@ class RunReducer:
 
     def _lose(self, frames: FrameRange, index: int, cause: str) -> None:
         recipe = frames.recipe if isinstance(frames.recipe, Recipe) else None
-        self.derived.start(recipe, self._shared.settings.engine)
+        self.derived.start(Making(recipe, self._shared.settings.engine))
         location = frames.location
         dropped = isinstance(location, InEvents) and isinstance(location.images[index], Lost)
         self._outcomes.append(Loss(frames.stream, _entry(frames, index), cause, dropped))

@@ -9,6 +9,7 @@ from bluesky_tiled_plugins.writing.consolidators import consolidator_factory
 from bluesky_tiled_plugins.writing.tiled_writer import RunNormalizer, _RunWriter
 from tiled.client.container import Container
 
+from ringline.callbacks.documents import made_here
 from ringline.callbacks.uris import path_of_uri, uri_of_path
 from ringline.processing import FrameError
 
@@ -125,7 +126,7 @@ def run_writer(
 ) -> tuple[Callable[[str, Any], None], LiveRunWriter]:
     """Return what takes a run's documents, and the writer behind it that can be flushed."""
     writer = LiveRunWriter(client, locate, report)
-    if start.get("purpose") == "reduction":
+    if made_here(start):
         return writer, writer  # our own documents are of the current schema
     normalizer = RunNormalizer()
     normalizer.subscribe(writer)

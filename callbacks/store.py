@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from ringline.callbacks.uris import path_within
 from ringline.callbacks.workspace import Workspace
@@ -22,14 +22,23 @@ if TYPE_CHECKING:
     from databroker.v1 import Broker
     from tiled.client.container import Container
 
-Catalogue = Literal["raw", "reduced"]
+Catalogue = Literal["raw", "reduced", "calibrations"]
+CATALOGUES: tuple[Catalogue, ...] = get_args(Catalogue)
 
 
 class Store:
-    """Catalogues ``raw`` and ``reduced``; made by :func:`open_store`."""
+    """Catalogues ``raw``, ``reduced`` and ``calibrations``; made by :func:`open_store`."""
 
-    def __init__(self, client: Container, readable: Sequence[Path], opened: contextlib.ExitStack):
+    def __init__(
+        self,
+        client: Container,
+        workspace: Workspace,
+        readable: Sequence[Path],
+        opened: contextlib.ExitStack,
+    ) -> None:
         self._client, self._readable, self._opened = client, tuple(readable), opened
+        self.workspace = workspace
+        """The folders that it is in."""
         self._brokers: dict[Catalogue, Broker] = {}
 
     @property
@@ -46,6 +55,11 @@ class Store:
     def reduced(self) -> CatalogOfBlueskyRuns:
         """Reduced runs."""
         return self._catalogue("reduced")
+
+    @property
+    def calibrations(self) -> CatalogOfBlueskyRuns:
+        """Calibrations, and which of them was put in force when."""
+        return self._catalogue("calibrations")
 
     @property
     def readable(self) -> tuple[Path, ...]:
@@ -108,7 +122,7 @@ def open_store(workspace: Workspace, readable: Sequence[Path] = ()) -> Store:
     except BaseException:
         opened.close()
         raise
-    return Store(client, folders, opened)
+    return Store(client, workspace, folders, opened)
 
 
 def _with_resolved(folders: Sequence[Path]) -> tuple[Path, ...]:
@@ -160,8 +174,14 @@ def _register_exporter() -> None:
 
 
 def _create_catalogues(client: Container) -> None:
-    from tiled.structures.core import Spec  # noqa: PLC0415 heavy
+    from tiled.client.utils import ClientError  # noqa: PLC0415 heavy
+    from tiled.structures.core import Spec  # noqa: PLC0415
 
-    for name in ("raw", "reduced"):
-        if name not in client:
+    for name in CATALOGUES:
+        if name in client:
+            continue
+        try:
             client.create_container(name, specs=[Spec("CatalogOfBlueskyRuns", version="3.0")])
+        except ClientError:
+            if name not in client:  # else another process was faster
+                raise

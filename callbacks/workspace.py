@@ -44,6 +44,11 @@ class Workspace:
         return self.directory / "results"
 
     @property
+    def calibrations(self) -> Path:
+        """HDF5 files with calibrations and their images, and pictures of them."""
+        return self.directory / "calibrations"
+
+    @property
     def raw(self) -> Path:
         """Frames as the detectors write them."""
         return self.directory / "raw"
@@ -81,8 +86,8 @@ class Workspace:
                 f"folder {self.directory}: a store names its files by URI, where none of "
                 f"{' '.join(_FORBIDDEN)} can be used"
             )
-        folders = (self.store_arrays, self.results, self.raw, self.arrays, self.spool)
-        for folder in (self.directory, *folders):
+        work = (self.results, self.calibrations, self.raw, self.arrays, self.spool)
+        for folder in (self.directory, self.store_arrays, *work):
             _make_writable(folder)
         return self
 

@@ -32,9 +32,20 @@ from ringline.processing import (
     Radial,
     Recipe,
     Reduction,
+    detector_named,
     recipe_from_json,
     reduction_for,
 )
+from ringline.processing.calibration import (
+    Calibration,
+    Check,
+    ControlPoints,
+    FittedRing,
+    Verdict,
+    calibration_task,
+)
+from ringline.processing.calibration.record import image_digest
+from ringline.processing.geometry import HC_KEV_M
 
 SHAPE = (20, 30)
 
@@ -55,6 +66,36 @@ def make_images(count: int, seed: int = 1) -> np.ndarray:
 def expected_curves(recipe: Recipe, images: np.ndarray) -> np.ndarray:
     reduction = reduction_for(recipe)
     return np.stack([reduction.reduce(image).intensity for image in images])
+
+
+def make_calibration(*, passed: bool = True, **moved: float) -> Calibration:
+    """A calibration as if made from the first of ``make_images(1)``, moved from the recipe's."""
+    geometry = replace(make_recipe().geometry, **moved)
+    points = ControlPoints(
+        ring=np.array([0, 0, 1, 1]),
+        slow=np.array([3.25, 4.5, 10.125, 1 / 3]),
+        fast=np.array([7.5, 8.25, 20.0, 2 / 3]),
+        chi=np.array([-1.5, 0.25, 1 / 3, 3.0]),
+        residual=np.array([1e-5, -2e-5, 1e-5 / 3, 5e-4]),
+        sigma=np.array([1e-5, 1e-5, 2e-5, 2e-5]),
+        used=np.array([1, 1, 1, 0]),
+    )
+    seen = {"points": 2, "coverage": 0.5, "residual": -5e-6, "scatter": 1e-5 / 3}
+    return Calibration(
+        task=calibration_task("LaB6", geometry.detector, energy_kev=HC_KEV_M / geometry.wavelength),
+        image_sha256=image_digest(make_images(1)[0]),
+        verdict=Verdict((Check("rings", passed, "7 rings" if passed else "only 2 rings"),)),
+        geometry=geometry,
+        covariance=np.diag([1e-10, 4e-10, 4e-10, 1e-8, 1e-8]),
+        rings=(
+            FittedRing(spacing=4e-10, two_theta=0.25, indices=(1, 0, 0), **seen),
+            FittedRing(spacing=3e-10, two_theta=1 / 3, **seen),
+            FittedRing(spacing=2e-10, two_theta=0.5),
+        ),
+        points=points,
+        axis=np.linspace(1.0, 5.0, 5),
+        curve=np.array([1.0, 2.0, np.nan, 1 / 3, 5.0]),
+    )
 
 
 class RawFile:
@@ -342,6 +383,8 @@ class Kit:
     RawFile, ReducedRun, Reducing, Scan = RawFile, ReducedRun, Reducing, Scan
     ReductionCallback, ReductionSettings = ReductionCallback, ReductionSettings
     StoreWriter, find_reduced = StoreWriter, staticmethod(find_reduced)
+    calibration = staticmethod(make_calibration)
+    detector_named = staticmethod(detector_named)
     images = staticmethod(make_images)
     recipe = staticmethod(make_recipe)
     curves = staticmethod(expected_curves)
