@@ -58,6 +58,7 @@ from ringline.processing.result_layout import ResultColumn
 from ringline.processing.sensor import Sensor, attenuation
 from ringline.processing.separation import Separation, separate, separating
 from ringline.processing.separation_file import write_separations
+from ringline.processing.spd import SPD, geometry_from_spd, read_spd, spd_from_header, spd_of
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.units import UNITS, unit_named
 from ringline.processing.xy import write_xy
@@ -66,6 +67,7 @@ __all__ = [
     "COEFFICIENTS",
     "ENGINES",
     "ERROR_MODELS",
+    "SPD",
     "SPLITTINGS",
     "UNITS",
     "Atom",
@@ -121,6 +123,7 @@ __all__ = [
     "geometry_digest",
     "geometry_from_fit2d",
     "geometry_from_mapping",
+    "geometry_from_spd",
     "geometry_to_mapping",
     "is_standard",
     "multi_geometry_from_json",
@@ -135,11 +138,14 @@ __all__ = [
     "read_poni",
     "read_recipe",
     "read_spacings",
+    "read_spd",
     "recipe_from_json",
     "recipe_from_mapping",
     "reduction_for",
     "separate",
     "separating",
+    "spd_from_header",
+    "spd_of",
     "subtract_dark",
     "unit_named",
     "write_detector_file",
