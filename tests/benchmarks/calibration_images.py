@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ringline.processing import Detector, Geometry
 
 from .calibration_cases import SEED, Readout, draw, kind_of  # noqa: TID252
+from .calibration_spoils import spoil  # noqa: TID252
 from .powder_scene import Floats  # noqa: TID252
 
 SYNTHETIC, SPOILED = 200, 50
@@ -54,9 +55,28 @@ def synthetic_image(number: int) -> CalibrationImage:
         calibrant=case.kind.calibrant,
         truth=geometry,
         kind="synthetic",
-        labels=case.kind.labels,
+        labels=case.labels,
         seed=number,
         attainable=case.attainable,
+    )
+
+
+def spoiled_image(number: int) -> CalibrationImage:
+    """An image that must not be accepted as what it is said to be, from 0 to 49."""
+    if not 0 <= number < SPOILED:
+        raise ValueError(f"number must be from 0 to {SPOILED - 1}, got {number}")
+    spoiled = spoil(number)
+    random = np.random.default_rng([SEED, 6, number])
+    geometry = spoiled.scene.geometry
+    return CalibrationImage(
+        image=exposed(random, spoiled.scene.mean_image(), spoiled.readout, geometry.detector),
+        detector=geometry.detector,
+        wavelength=spoiled.wavelength,
+        calibrant=spoiled.calibrant,
+        truth=geometry,
+        kind=spoiled.kind,
+        labels=(geometry.detector.name, spoiled.label),
+        seed=number,
     )
 
 

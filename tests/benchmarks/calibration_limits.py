@@ -32,7 +32,8 @@ from .powder_scene import (  # noqa: TID252
 PARAMETERS = ("distance", "poni1", "poni2", "rot1", "rot2")
 SECTORS = 180
 """Of a ring."""
-_POINTS = 40_000
+_SMOOTH_TABLE = 4096
+"""Places of a table up to which it changes slowly."""
 _SEPARATE = 2.5
 """Full widths to the nearest ring from which a ring stands apart."""
 _FAINT = 0.05
@@ -49,10 +50,10 @@ class Sectors:
     """Squared ratio of signal to noise."""
     gradient: Floats
     """Of the angle by the five parameters, shape (rings, SECTORS, 5)."""
+    place: Floats
+    """Mean place on the detector, (slow, fast) in pixels, shape (rings, SECTORS, 2)."""
     angle: Floats
-    """Scattering angle of a ring, shape (rings,)."""
-    width: Floats
-    """Full width of a ring, rad, shape (rings,)."""
+    """Scattering angle of a ring, rad, shape (rings,)."""
 
     @property
     def seen(self) -> Bools:
@@ -77,25 +78,32 @@ class Sectors:
         return np.asarray(np.linalg.inv(fisher) / np.outer(scale, scale))
 
 
-def sectors_of(scene: PowderScene, extra_variance: float = 0.0) -> Sectors:
-    """What the rings of a scene tell; ``extra_variance`` of the detector, photons squared."""
-    slow, fast, share = _sample(scene)
+def sectors_of(
+    scene: PowderScene, extra_variance: float = 0.0, points: int = 40_000
+) -> Sectors | None:
+    """What the rings of a scene tell; None where no ring stands apart from the others.
+
+    ``extra_variance`` is that of the detector, photons squared; ``points`` about how many pixels
+    are taken to stand for all.
+    """
+    chosen = _separate(scene)
+    if not chosen.any():
+        return None
+    slow, fast, share = _sample(scene, points)
     places = directions(scene.geometry, slow, fast)
-    gradient = _gradient(scene.geometry, slow, fast)
+    told = np.column_stack([_gradient(scene.geometry, slow, fast), slow, fast])
     light = scene.dimming(places) * scene.passed(slow, fast)
     behind = scene.background_at(places) * scene.passed(slow, fast)
     variance = scene.rings.counts(places) * light + behind + extra_variance
     found = [
-        _sums(scene, int(ring), (places, gradient, share * light**2 / variance))
-        for ring in np.flatnonzero(_separate(scene))
+        _sums(scene, int(ring), (places, told, share * light**2 / variance))
+        for ring in np.flatnonzero(chosen)
     ]
     rings = scene.rings
     information, signal, sums = (np.array(each) for each in zip(*found, strict=True))
     mean = sums / np.maximum(information, 1e-300)[..., None]
-    wander = SECTORS * rings.wander[_separate(scene), None]
-    information = information / (1 + information * wander)
-    chosen = _separate(scene)
-    return Sectors(information, signal, mean, rings.two_theta[chosen], rings.width[chosen])
+    information = information / (1 + information * SECTORS * rings.wander[chosen, None])
+    return Sectors(information, signal, mean[..., :5], mean[..., 5:], rings.two_theta[chosen])
 
 
 def attainable(geometry: Geometry, sectors: Sectors) -> Mapping[str, float]:
@@ -120,25 +128,37 @@ def attainable(geometry: Geometry, sectors: Sectors) -> Mapping[str, float]:
 def misfit(geometry: Geometry, sectors: Sectors, stated_wavelength: float) -> float:
     """Mean distance of rings, in pixels, from the best geometry that a wrong energy allows.
 
-    To first order in the geometry's change, with sectors weighted as they tell.
+    Weighted as sectors tell; nan where that geometry is not found.
     """
     sine = np.sin(0.5 * sectors.angle) * stated_wavelength / geometry.wavelength
-    wrong = 2 * np.arcsin(np.minimum(sine, 1.0)) - sectors.angle
-    away = np.broadcast_to(wrong[:, None], sectors.seen.shape)[sectors.seen]
+    wrong = 2 * np.arcsin(np.minimum(sine, 1.0))
+    slow, fast = np.moveaxis(sectors.place[sectors.seen], -1, 0)
+    aim = (
+        directions(geometry, slow, fast).two_theta
+        + np.broadcast_to((wrong - sectors.angle)[:, None], sectors.seen.shape)[sectors.seen]
+    )
     root = np.sqrt(sectors.information[sectors.seen])
-    gradient = sectors.gradient[sectors.seen] * root[:, None]
-    scale = np.linalg.norm(gradient, axis=0)
-    fit, *_ = np.linalg.lstsq(gradient / scale, away * root, rcond=None)
-    left = away * root - (gradient / scale) @ fit
+    stretch = float(np.median(np.tan(sectors.angle) / np.tan(wrong)))
+    fitted = replace(geometry, distance=geometry.distance * stretch)
+    for _ in range(20):
+        left = (aim - directions(fitted, slow, fast).two_theta) * root
+        gradient = _gradient(fitted, slow, fast) * root[:, None]
+        scale = np.linalg.norm(gradient, axis=0)
+        step = np.linalg.lstsq(gradient / scale, left, rcond=None)[0] / scale
+        values = [getattr(fitted, n) + s for n, s in zip(PARAMETERS, step.tolist(), strict=True)]
+        if not values[0] > 0:
+            return float("nan")
+        fitted = replace(fitted, **dict(zip(PARAMETERS, values, strict=True)))
+    left = (aim - directions(fitted, slow, fast).two_theta) * root
     pixel = geometry.detector.pixel1 * np.cos(sectors.angle).mean() ** 2 / geometry.distance
     return float(np.sqrt(np.sum(left**2) / np.sum(root**2)) / pixel)
 
 
-def _sample(scene: PowderScene) -> tuple[Floats, Floats, float]:
+def _sample(scene: PowderScene, points: int) -> tuple[Floats, Floats, float]:
     """Centers of some pixels that measure, each standing for how many."""
     detector = scene.geometry.detector
     shape = detector.known_shape
-    stride = max(1, round(np.sqrt(shape[0] * shape[1] / _POINTS)))
+    stride = max(1, round(np.sqrt(shape[0] * shape[1] / points)))
     slow, fast = np.meshgrid(*(np.arange(stride // 2, n, stride) for n in shape), indexing="ij")
     mask = detector.built_in_mask()
     measuring = np.ones(slow.shape, dtype=bool) if mask is None else ~mask[slow, fast]
@@ -157,30 +177,28 @@ def _separate(scene: PowderScene) -> Bools:
 def _sums(
     scene: PowderScene, ring: int, seen: tuple[Directions, Floats, Floats]
 ) -> tuple[Floats, Floats, Floats]:
-    """Information, signal and information times gradient of one ring's sectors."""
-    rings, (places, gradient, weight) = scene.rings, seen
+    """Information and signal of one ring's sectors, and the sums of what is told, so weighted."""
+    rings, (places, told, weight) = scene.rings, seen
     across = (places.two_theta - rings.two_theta[ring]) / rings.width[ring]
     near = np.flatnonzero(np.abs(across) < 3)
     height = rings.height[ring] * at_azimuth(_smooth(rings.amplitude[ring]), places.chi[near])
     sector = ((places.chi[near] / (2 * np.pi)) % 1.0 * SECTORS).astype(np.intp) % SECTORS
     steep = height * slope(across[near], rings.lorentzian) / rings.width[ring]
     high = height * profile(across[near], rings.lorentzian)
-    told = weight[near] * steep**2
+    information = weight[near] * steep**2
 
     def by_sector(values: Floats) -> Floats:
         return np.bincount(sector, values, minlength=SECTORS).astype(float)
 
-    sums = np.stack([by_sector(told * gradient[near, k]) for k in range(5)], axis=-1)
-    return by_sector(told), by_sector(weight[near] * high**2), sums
+    sums = np.stack([by_sector(information * column) for column in told[near].T], axis=-1)
+    return by_sector(information), by_sector(weight[near] * high**2), sums
 
 
 def _smooth(table: Floats) -> Floats:
-    """The mean of each sector: single grains are too narrow for the pixels taken here."""
-    return (
-        table
-        if table.size < SECTORS
-        else table[: table.size // SECTORS * SECTORS].reshape(SECTORS, -1).mean(axis=1)
-    )
+    """Means of sectors where a ring is made of grains, too narrow for the pixels taken here."""
+    if table.size <= _SMOOTH_TABLE:
+        return table
+    return np.asarray(table[: table.size // SECTORS * SECTORS].reshape(SECTORS, -1).mean(axis=1))
 
 
 def _steps(geometry: Geometry) -> list[tuple[Geometry, Geometry, float]]:
