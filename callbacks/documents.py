@@ -23,6 +23,8 @@ OBJECT = "ringline"
 CALIBRATION, DECISION = "calibration", "calibration decision"
 """Purposes of runs in the catalogue ``calibrations``."""
 _OTHERS = frozenset({CALIBRATION, DECISION})
+EXPOSURE = "calibration exposure"
+"""Purpose of a raw run whose frames are there to be calibrated with."""
 
 _NAMESPACE = uuid.UUID("6f1d2f0e-8a0c-5a70-9a58-6d1b5c7f1f6e")
 _TECHNICAL = frozenset(
@@ -124,6 +126,14 @@ def made_here(start: Mapping[str, Any]) -> bool:
     """Whether a run is one of ours, which is not to be reduced, rather than a raw one."""
     purpose = start.get("purpose")
     return purpose == "reduction" or (purpose in _OTHERS and "ringline_version" in start)
+
+
+def to_be_reduced(start: Mapping[str, Any]) -> bool:
+    """Whether the frames of a run are to be reduced: those of a calibration's exposure are not.
+
+    A geometry that is yet to be found would reduce them, and say nothing of the sample.
+    """
+    return not made_here(start) and start.get("purpose") != EXPOSURE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringline.callbacks.documents import made_here
+from ringline.callbacks.documents import to_be_reduced
 from ringline.callbacks.membership import Membership
 from ringline.callbacks.wire import snapshot, to_json
 
@@ -160,8 +160,8 @@ class Forwarder:
         except (KeyError, TypeError):  # no document of ours to judge
             return False
         if name == "start" and uid is not None:
-            # What was reduced is not reduced again.
-            if made_here(document):
+            # What was reduced is not reduced again, what calibrates not at all.
+            if not to_be_reduced(document):
                 self._ignored.add(uid)
             else:
                 self._runs[uid] = _Run(uid)

@@ -12,7 +12,7 @@ from typing import Any
 from event_model import unpack_datum_page
 
 from ringline.callbacks.derived import DerivedRun, Origin
-from ringline.callbacks.documents import made_here, reduced_uid
+from ringline.callbacks.documents import reduced_uid, to_be_reduced
 from ringline.callbacks.frames import FrameRange, NoRecipe
 from ringline.callbacks.inbox import Inbox, Note
 from ringline.callbacks.membership import Membership
@@ -214,7 +214,7 @@ class ReductionCallback:
             self._stop(uid, run, note.content)
 
     def _start(self, uid: str, document: Mapping[str, Any]) -> None:
-        if made_here(document) or uid in self._runs:
+        if not to_be_reduced(document) or uid in self._runs:
             return
         raw = RawRun(document, self._recipe_for, self.settings.monitor)
         run = self._runs[uid] = _Run(raw)

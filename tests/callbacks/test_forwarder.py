@@ -129,10 +129,11 @@ def test_a_server_that_lost_everything_gets_everything_again():
     forwarder.close(1)
 
 
-def test_reduced_runs_are_not_sent():
+@pytest.mark.parametrize("purpose", ["reduction", "calibration exposure"])
+def test_runs_that_are_not_to_be_reduced_are_not_sent(purpose):
     server, forwarder = Server(), None
     forwarder = Forwarder(server, limits=FAST)
-    run = compose_run(metadata={"purpose": "reduction"})
+    run = compose_run(metadata={"purpose": purpose})
     forwarder("start", run.start_doc)
     forwarder("stop", run.compose_stop())
     assert forwarder.flush(10)

@@ -121,9 +121,10 @@ def test_a_run_without_images_makes_no_reduced_run(kit, reducing):
     assert work.runs() == []
 
 
-def test_a_reduced_run_is_not_reduced_again(kit, reducing):
+@pytest.mark.parametrize("purpose", ["reduction", "calibration exposure"])
+def test_what_is_reduced_already_or_was_exposed_to_calibrate_is_not_reduced(kit, reducing, purpose):
     work = reducing()
-    scan = work.scan(purpose="reduction")
+    scan = work.scan(purpose=purpose)
     scan.stream(intensity=kit.EVENT_IMAGE)
     scan.event(1, intensity=kit.images(1)[0])
     scan.stop()
