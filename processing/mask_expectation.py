@@ -32,7 +32,9 @@ class Expectation:
 
     lower: FloatArray
     upper: FloatArray
-    scatter: FloatArray
+    around: FloatArray
+    """What there is at least around the pixel: the third smallest of its neighbours."""
+    scatter: FloatArray | float = 0.0
     """Standard deviation of pixels beyond that of counting, relative to what is expected."""
 
 
@@ -62,7 +64,7 @@ def local_expectation(statistics: FrameStatistics, signal: FloatArray) -> Expect
     photons, exposed = box(tame, measured, _NEAR), box(frames, measured, _NEAR)
     with np.errstate(invalid="ignore", divide="ignore"):
         bound = (photons + 3.0 * np.sqrt(photons) + 5.0) / exposed
-    return Expectation(lower, np.maximum(high, bound), np.zeros_like(rate))
+    return Expectation(lower, np.maximum(high, bound), low)
 
 
 def ring_expectation(
@@ -72,6 +74,9 @@ def ring_expectation(
     good: BoolArray,
 ) -> Expectation:
     """Bounds from the ring of each pixel, times what its surroundings are relative to theirs.
+
+    The upper bound is at least that from the neighbours, which may be brighter than the ring is
+    elsewhere: grains, an arc.
 
     Parameters
     ----------
@@ -84,8 +89,9 @@ def ring_expectation(
     exposure = statistics.valid * scattering.seen
     means = ring_means(rings, signal, exposure, good)
     known = np.isfinite(means.rate)
+    local = local_expectation(statistics, signal)
     if not known.any():
-        return Expectation(*(np.full(signal.shape, np.nan) for _ in range(3)))
+        return local
 
     def spread(values: FloatArray) -> FloatArray:
         return np.interp(scattering.two_theta, rings.middle[known], values[known])
@@ -101,7 +107,7 @@ def ring_expectation(
     relative = np.sqrt(around) / (expected + _PRIOR)
     lower = np.maximum(rate - 3.0 * error, 0.0) * np.maximum(factor - 3.0 * relative, 0.0)
     upper = (rate + 3.0 * error) * (factor + 3.0 * relative)
-    return Expectation(lower, upper, scatter)
+    return Expectation(lower, np.fmax(upper, local.upper), np.fmin(lower, local.around), scatter)
 
 
 def thirds(values: FloatArray, use: BoolArray) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,6 @@ from ringline.processing.errors import RecipeError
 from ringline.processing.frames import FrameSource
 from ringline.processing.geometry import Geometry
 from ringline.processing.mask_expectation import (
-    Expectation,
     local_expectation,
     ring_expectation,
 )
@@ -203,13 +202,11 @@ def _judge(
     """Masks by what was measured; a pixel may be in several."""
     signal = np.maximum(statistics.total - dark * statistics.valid, 0.0)
     shadow = find_shadow(statistics, signal, scattering, settings)
-    expectation = local_expectation(statistics, signal)
-    if scattering is not None:
+    if scattering is None:
+        expectation = local_expectation(statistics, signal)
+    else:
         lit = (statistics.valid > 0) & ~shadow
-        rings = ring_expectation(statistics, signal, scattering, lit)
-        # Neighbours may be brighter than the ring is elsewhere: grains, spots, an arc.
-        upper = np.fmax(rings.upper, expectation.upper)
-        expectation = Expectation(rings.lower, upper, rings.scatter)
+        expectation = ring_expectation(statistics, signal, scattering, lit)
     evidence = Evidence(
         statistics, expectation, dark, settings, settings.chance(shadow.size)
     )  # fmt: skip

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import ndimage, special
 
 from ringline.processing.mask_expectation import Expectation, thirds
 from ringline.processing.mask_settings import MaskSettings
 from ringline.processing.mask_statistics import FrameStatistics
 from ringline.processing.types import BoolArray, FloatArray
 
+_SHARED = 0.1
+_RING_OF_EIGHT = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
 FEWEST_FRAMES = 4
 """With fewer a variance says nothing."""
 
@@ -35,14 +37,18 @@ def too_few(evidence: Evidence, below: float) -> BoolArray:
     found = (statistics.valid > 0) & (statistics.total - dark <= below * expected)
     photons, mean = statistics.total[found], (expected + dark)[found]
     deep = mean - photons > _deviations(evidence.chance) * _sigma(
-        mean, expectation.scatter[found] * expected[found]
+        mean, (expectation.scatter * expected)[found]
     )
     found[found] = deep & (special.gammaincc(photons + 1.0, mean) < evidence.chance)
     return found
 
 
 def too_many(evidence: Evidence) -> BoolArray:
-    """Pixels whose lasting values are far above what is expected: not by chance, nor in moments."""
+    """Pixels whose lasting values are far above what is expected: not by chance, nor in moments.
+
+    A spot of photons reaches the pixels around, so one whose neighbours together, the brightest of
+    them left out, have ``_SHARED`` of its excess is not hot.
+    """
     statistics, expectation = evidence.statistics, evidence.expectation
     frames, dark = statistics.lasting, evidence.dark * statistics.lasting
     expected = expectation.upper * frames
@@ -50,10 +56,22 @@ def too_many(evidence: Evidence) -> BoolArray:
     found = (signal > evidence.settings.hot_above * expected) & (signal > 0)
     photons, mean = statistics.lasting_total[found], (expected + dark)[found]
     high = photons - mean > _deviations(evidence.chance) * _sigma(
-        mean, expectation.scatter[found] * expected[found]
+        mean, (expectation.scatter * expected)[found]
     )
     found[found] = high & (special.gammainc(photons, mean) < evidence.chance)
-    return found
+    return found & ~_is_spot(evidence)
+
+
+def _is_spot(evidence: Evidence) -> BoolArray:
+    """Where the excess over what there is at least is shared by the pixels around."""
+    statistics = evidence.statistics
+    measured, frames = statistics.lasting > 0, np.maximum(statistics.lasting, 1)
+    mean = np.nan_to_num(evidence.expectation.around) + evidence.dark
+    excess = np.where(measured, statistics.lasting_total / frames - mean, 0.0)
+    around = ndimage.maximum_filter(excess, footprint=_RING_OF_EIGHT, mode="constant")
+    shared = ndimage.convolve(excess, _RING_OF_EIGHT.astype(float), mode="constant") - around
+    noise = np.sqrt(np.maximum(7.0 * mean / frames, 0.0))
+    return np.asarray(shared > _SHARED * excess + 3.0 * noise)
 
 
 def stuck(evidence: Evidence) -> BoolArray:

@@ -1,6 +1,7 @@
 """Rings of pixels at the same scattering angle, and what a good pixel on them measures."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -70,23 +71,30 @@ def sums(ring: IntArray, values: FloatArray | BoolArray, count: int) -> FloatArr
     return np.bincount(ring.ravel(), weights=values.ravel(), minlength=count)
 
 
-def quantiles(ring: IntArray, values: FloatArray, count: int, part: float) -> FloatArray:
-    """A quantile of the values of each ring, shape (count,); NaN where it has none.
+class Members:
+    """The pixels of each ring, in order, to take quantiles of: once for several images."""
 
-    Parameters
-    ----------
-    ring, values:
-        Of the same shape.
-    part:
-        From 0 to 1; the nearest of the values is taken.
-    """
-    members = np.bincount(ring.ravel(), minlength=count)
-    if not ring.size:
-        return np.full(count, np.nan)
-    ordered = values.ravel()[np.lexsort((values.ravel(), ring.ravel()))]
-    first = np.cumsum(members) - members
-    place = first + np.rint(part * (members - 1)).astype(np.int64)
-    return np.where(members > 0, ordered[np.clip(place, 0, ordered.size - 1)], np.nan)
+    def __init__(self, ring: IntArray, count: int) -> None:
+        self._order = np.argsort(ring, kind="stable")
+        self._start = np.concatenate(([0], np.cumsum(np.bincount(ring, minlength=count))))
+
+    def quantile(self, values: FloatArray, part: float) -> FloatArray:
+        """A quantile of each ring, shape (count,); NaN where it has no pixels.
+
+        Parameters
+        ----------
+        values:
+            Of the pixels that the rings were given for, likewise of one dimension.
+        part:
+            From 0 to 1; the nearest of the values is taken.
+        """
+        ordered = values[self._order]
+        found = np.full(self._start.size - 1, np.nan)
+        for ring, (begin, end) in enumerate(pairwise(self._start)):
+            if begin < end:
+                place = round(part * (end - begin - 1))
+                found[ring] = np.partition(ordered[begin:end], place)[place]
+        return found
 
 
 def photon_reach(mean: FloatArray) -> FloatArray:
@@ -129,9 +137,10 @@ def ring_means(rings: Rings, total: FloatArray, exposure: FloatArray, use: BoolA
         Which pixels to look at.
     """
     ring, count = rings.ring[use], rings.count
+    members = Members(ring, count)
     photons, exposed = total[use], exposure[use]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rate = quantiles(ring, (photons + 1.0) / exposed, count, 0.5)
+        rate = members.quantile((photons + 1.0) / exposed, 0.5)
         scatter = np.zeros(count)
         for _ in range(_ROUNDS):
             mean = rate[ring] * exposed
@@ -141,15 +150,18 @@ def ring_means(rings: Rings, total: FloatArray, exposure: FloatArray, use: BoolA
                 sums(ring[near], values[near], count) for values in (photons, exposed)
             )  # fmt: skip
             rate = kept / frames
-            scatter = _excess(ring, photons - rate[ring] * exposed, rate[ring] * exposed, count)
+            mean = rate[ring] * exposed
+            typical = sums(ring, mean, count) / np.bincount(ring, minlength=count)
+            scatter = _excess(members, photons - mean, ring, typical)
         return RingMeans(rate, np.sqrt(np.maximum(kept, 9.0)) / frames, scatter)
 
 
-def _excess(ring: IntArray, residual: FloatArray, mean: FloatArray, count: int) -> FloatArray:
-    """Relative scatter beyond that of counting, from residuals of pixels with known means."""
-    middle = quantiles(ring, residual, count, 0.5)
-    deviation = quantiles(ring, np.abs(residual - middle[ring]), count, 0.5)
-    typical = sums(ring, mean, count) / np.bincount(ring, minlength=count)
+def _excess(
+    members: Members, residual: FloatArray, ring: IntArray, typical: FloatArray
+) -> FloatArray:
+    """Relative scatter of each ring beyond that of counting, from what pixels depart from it."""
+    middle = members.quantile(residual, 0.5)
+    deviation = members.quantile(np.abs(residual - middle[ring]), 0.5)
     excess = np.square(MAD_TO_SIGMA * deviation) - typical
     # With a few photons a deviation is a whole number: it tells nothing finer than that.
     excess = np.where(typical > 4.0, np.maximum(excess, 0.0), 0.0)

@@ -40,7 +40,7 @@ class MaskSettings:
     noisy_above: float = 4.0
     """A variance over frames that is more than so many times that of photons, and of the pixels
     around, is that of a noisy pixel: > 1."""
-    shadow_below: float = 0.5
+    shadow_below: float = 0.7
     """Areas with less than this share of what is expected are in a shadow: < 1. Without a geometry
     it is less than two fifths of that, as less is known of what is expected."""
     shadow_area: int = 100

@@ -7,15 +7,14 @@ import numpy as np
 from scipy import ndimage, special
 
 from ringline.processing.mask_expectation import box
-from ringline.processing.mask_rings import FEWEST, Rings, Scattering, quantiles, rings_of
+from ringline.processing.mask_rings import FEWEST, Members, Scattering, rings_of
 from ringline.processing.mask_settings import MaskSettings
 from ringline.processing.mask_statistics import FrameStatistics
 from ringline.processing.types import BoolArray, FloatArray, IntArray
 
-_PHOTONS = 150.0
-"""That the square which is looked at should have, so that half of them is not chance."""
 _WIDEST = 31
-_RING_WIDTH = 2.0
+_RING_WIDTH = 1.0
+_IN_STOP = 0.3
 _LIT = 0.75
 """Quantile of a ring that is taken to be lit."""
 _WITHOUT_GEOMETRY = 0.4
@@ -27,6 +26,8 @@ _OF_LARGEST = 0.1
 """Without a geometry, smallest area relative to that of the largest shadow."""
 _OUTSIDE = 0.25
 """Quantile of the brightness outside an edge that must be above that inside: all round, nearly."""
+_PENUMBRA = 3
+"""Pixels next to an edge that may be neither bright nor dark."""
 _RIM = 4
 """Pixels on either side of the edge whose brightness is compared."""
 
@@ -35,7 +36,6 @@ _RIM = 4
 class _Smoothed:
     """An image in which each pixel stands for the square around it, shape (slow, fast)."""
 
-    side: int
     photons: FloatArray
     exposure: FloatArray
     measured: BoolArray
@@ -70,77 +70,83 @@ def find_shadow(
         None: there is no geometry.
     """
     measured = statistics.valid > 0
-    seen = 1.0 if scattering is None else scattering.seen
-    exposure = statistics.valid * seen
-    side = _side(signal, measured)
+    dark, relative, side = np.zeros_like(measured), np.zeros(measured.shape), 0
+    below = settings.shadow_below * (_WITHOUT_GEOMETRY if scattering is None else 1.0)
+    exposure = statistics.valid * (1.0 if scattering is None else scattering.seen)
     # A hot pixel must not light the squares around it.
-    tame = np.minimum(signal, ndimage.median_filter(signal, 3) * 4.0 + 10.0)
-    smoothed = _Smoothed(side, box(tame, measured, side), box(exposure, measured, side), measured)
-    if scattering is None:
-        rate = smoothed.rate
-        expected, below = _surroundings(rate), _WITHOUT_GEOMETRY * settings.shadow_below
-        lit = np.ones_like(rate)
-    else:
-        rings = rings_of(scattering, _RING_WIDTH)
-        expected, lit = _ring_levels(smoothed, rings, scattering, settings.shadow_below)
-        below = settings.shadow_below
-    dark = _dark(smoothed, expected, below, settings)
-    relative = smoothed.rate / lit
-    centre = None if scattering is None else _beam(scattering)
-    areas = _Areas(dark, measured, relative, side, centre)
-    return areas.shadow(below, settings)
+    tame = np.minimum(signal, 4.0 * ndimage.median_filter(signal, 3) + 10.0)
+    # Small squares see narrow dark shadows, large ones those that are hardly dark.
+    for depth in (0.5 * below, below):
+        wider = _side(signal[measured], depth, settings.chance(measured.size))
+        if wider == side:
+            continue
+        side = wider
+        smoothed = _Smoothed(box(tame, measured, side), box(exposure, measured, side), measured)
+        if scattering is None:
+            expected, lit = _surroundings(smoothed.rate), np.ones_like(exposure)
+        else:
+            expected, lit = _ring_levels(smoothed, scattering)
+        dark |= _dark(smoothed, below * expected, expected, settings)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            relative = smoothed.rate / lit
+    beam = None if scattering is None else _beam(scattering)
+    return _Areas(dark, measured, relative, side, beam).shadow(below, settings)
 
 
-def _side(signal: FloatArray, measured: BoolArray) -> int:
-    typical = float(np.mean(np.minimum(signal[measured], np.quantile(signal[measured], 0.9)))) if (
-        measured.any()
-    ) else 0.0  # fmt: skip
-    side = int(np.ceil(np.sqrt(_PHOTONS / max(typical, 1e-9)))) if typical > 0 else _WIDEST
+def _side(photons: FloatArray, depth: float, chance: float) -> int:
+    """Side of squares in which ``depth`` times the usual number of photons is not chance."""
+    if not photons.size:
+        return 1
+    # Without the brightest, which are on rings.
+    typical = float(np.minimum(photons, np.quantile(photons, 0.9)).mean())
+    needed = (special.ndtri(chance) / (1.0 - depth)) ** 2
+    side = int(np.ceil(np.sqrt(needed / max(typical, 1e-9))))
     return int(np.clip(side + 1 - side % 2, 3, _WIDEST))
 
 
 def _dark(
-    smoothed: _Smoothed, expected: FloatArray, below: float, settings: MaskSettings
+    smoothed: _Smoothed, bound: FloatArray, expected: FloatArray, settings: MaskSettings
 ) -> BoolArray:
     mean = expected * smoothed.exposure
     with np.errstate(invalid="ignore"):
-        found = smoothed.measured & (smoothed.photons < below * mean)
+        found = smoothed.measured & (smoothed.photons < bound * smoothed.exposure)
     chance = settings.chance(found.size)
     found[found] = special.gammaincc(smoothed.photons[found] + 1.0, mean[found]) < chance
     return found
 
 
-def _ring_levels(
-    smoothed: _Smoothed, rings: Rings, scattering: Scattering, below: float
-) -> tuple[FloatArray, FloatArray]:
+def _ring_levels(smoothed: _Smoothed, scattering: Scattering) -> tuple[FloatArray, FloatArray]:
     """At each pixel what there is between the rings, and on the ring, where it is lit."""
-    use = smoothed.measured
-    level = quantiles(rings.ring[use], smoothed.rate[use], rings.count, _LIT)
+    rings, use = rings_of(scattering, _RING_WIDTH), smoothed.measured
+    level = Members(rings.ring[use], rings.count).quantile(smoothed.rate[use], _LIT)
     known = np.isfinite(level)
     if not known.any():
         return np.full(use.shape, np.nan), np.full(use.shape, np.nan)
     numbers = np.arange(rings.count)
     level = np.interp(numbers, numbers[known], level[known])
-    window = 2 * max(5, rings.count // 40) + 1
-    between = ndimage.percentile_filter(level, 20.0, size=window, mode="nearest")
-    between = np.minimum(between, level)
+    window = 2 * max(10, rings.count // 40) + 1
     if float(scattering.two_theta.min()) < 4.0 * scattering.step:
-        stop, outside = _stop(level, np.bincount(rings.ring.ravel()), window // 2, below)
-        between[:stop] = np.maximum(between[:stop], outside)
+        stop, outside = _stop(level, np.bincount(rings.ring.ravel()), window)
         level[:stop] = np.maximum(level[:stop], outside)
+    between = ndimage.percentile_filter(level, 20.0, size=window, mode="nearest")
+    # Pixels of one ring differ on a steep flank: none is less bright than the next but one.
+    between = np.minimum(between, ndimage.minimum_filter(level, 5, mode="nearest"))
     return between[rings.ring], level[rings.ring]
 
 
-def _stop(level: FloatArray, members: IntArray, window: int, below: float) -> tuple[int, float]:
+def _stop(level: FloatArray, members: IntArray, window: int) -> tuple[int, float]:
     """How many rings from the beam on are in the beam stop's shadow, and the level outside.
 
-    Those up to which four fifths of the pixels are dark, relative to the darkest of the next few.
+    Those up to which four fifths of the pixels are dark, relative to the darkest of the next few,
+    and from there on those of the penumbra. Whatever scatters may rise from the beam on, but not
+    as steeply as from ``_IN_STOP``.
     """
     for stop in range(level.size // 2, 0, -1):
-        outside = float(level[stop + 1 : stop + 1 + window].min())
-        dark = members[:stop][level[:stop] < below * outside].sum()
-        if outside > 0 and dark >= 0.8 * members[:stop].sum():
-            return stop, outside
+        after = level[stop + 1 : stop + 1 + window]
+        dark = members[:stop][level[:stop] < _IN_STOP * after.min()].sum()
+        if after.min() > 0 and dark >= 0.8 * members[:stop].sum():
+            plateau = float(np.median(after))
+            return stop + int(np.argmax(level[stop:] >= plateau)), plateau
     return 0, 0.0
 
 
@@ -194,7 +200,7 @@ class _Areas:
             size = int(np.count_nonzero(area & self.dark[part]))
             at_beam = self.beam is not None and bool((area & self.beam[part]).any())
             enough = settings.shadow_area / (10.0 if at_beam else 1.0)
-            if size >= enough and self._is_sharp(part, area, below):
+            if size >= enough and (at_beam or self._is_sharp(part, area, below)):
                 sizes.append((size, part, area))
         largest = max((size for size, *_ in sizes), default=0)
         for size, part, area in sizes:
@@ -205,15 +211,19 @@ class _Areas:
     def _parts(self, closed: BoolArray) -> Iterator[tuple[tuple[slice, slice], BoolArray]]:
         """Connected areas, each in a box with room for its rim."""
         labels, _ = ndimage.label(closed, structure=np.ones((3, 3)))
-        room = self.side + 2 * _RIM
+        room = self.side + _PENUMBRA + _RIM
         for number, place in enumerate(ndimage.find_objects(labels), start=1):
             part = tuple(slice(max(s.start - room, 0), s.stop + room) for s in place)
             yield (part[0], part[1]), labels[part] == number
 
     def _is_sharp(self, part: tuple[slice, slice], area: BoolArray, below: float) -> bool:
-        """Whether it is darker just inside its edge than just outside, by as much as it must be."""
+        """Whether it is darker just inside its edge than just outside.
+
+        Half as much, on a logarithmic scale, as it must be darker than what is expected: what
+        changes from one side of the image to the other does not change that much across an edge.
+        """
         use = self.measured[part] & np.isfinite(self.relative[part])
-        near = _grown(area, self.side // 2 + 1)
+        near = _grown(area, self.side // 2 + _PENUMBRA)
         outside = _grown(near, _RIM + self.side // 2) & ~near & use & ~self.dark[part]
         inside = area & ~ndimage.binary_erosion(area, iterations=_RIM + self.side // 2)
         inside &= use & self.dark[part]
@@ -221,7 +231,7 @@ class _Areas:
             return True  # gaps, or the detector's end, are all round it
         dark = float(np.median(self.relative[part][inside]))
         bright = float(np.quantile(self.relative[part][outside], _OUTSIDE))
-        return dark < below * bright
+        return dark < np.sqrt(below) * bright
 
 
 def _closed(area: BoolArray, reach: int) -> BoolArray:
