@@ -135,4 +135,4 @@ def box(values: FloatArray, use: BoolArray, side: int) -> FloatArray:
     """Sum of the usable values in the square of ``side`` pixels around each, shape (slow, fast)."""
     chosen = np.where(use, values, 0.0)
     found = ndimage.uniform_filter(chosen, side, mode="constant") * float(side**2)
-    return np.maximum(found, 0.0)
+    return np.asarray(np.maximum(found, 0.0))

@@ -67,7 +67,7 @@ class MadeMask:
     @property
     def mask(self) -> BoolArray:
         """True where a pixel is masked."""
-        return np.logical_or.reduce(list(self.causes.values()))
+        return np.asarray(np.logical_or.reduce(list(self.causes.values())))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -68,7 +68,8 @@ def rings_of(scattering: Scattering, width: float) -> Rings:
 
 def sums(ring: IntArray, values: FloatArray | BoolArray, count: int) -> FloatArray:
     """Sum of values of each ring, shape (count,)."""
-    return np.bincount(ring.ravel(), weights=values.ravel(), minlength=count)
+    found = np.bincount(ring.ravel(), weights=values.ravel(), minlength=count)
+    return found.astype(np.float64)
 
 
 class Members:

@@ -72,7 +72,8 @@ def find_shadow(
     measured = statistics.valid > 0
     dark, relative, side = np.zeros_like(measured), np.zeros(measured.shape), 0
     below = settings.shadow_below * (_WITHOUT_GEOMETRY if scattering is None else 1.0)
-    exposure = statistics.valid * (1.0 if scattering is None else scattering.seen)
+    seen = np.ones(measured.shape) if scattering is None else scattering.seen
+    exposure = statistics.valid * seen
     # A hot pixel must not light the squares around it.
     tame = np.minimum(signal, 4.0 * ndimage.median_filter(signal, 3) + 10.0)
     # Small squares see narrow dark shadows, large ones those that are hardly dark.
@@ -231,7 +232,7 @@ class _Areas:
             return True  # gaps, or the detector's end, are all round it
         dark = float(np.median(self.relative[part][inside]))
         bright = float(np.quantile(self.relative[part][outside], _OUTSIDE))
-        return dark < np.sqrt(below) * bright
+        return bool(dark < np.sqrt(below) * bright)
 
 
 def _closed(area: BoolArray, reach: int) -> BoolArray:
