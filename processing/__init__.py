@@ -34,6 +34,9 @@ from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
 from ringline.processing.hexrd import read_hexrd
 from ringline.processing.imaged11 import read_imaged11, write_imaged11
+from ringline.processing.mask_file import MaskOrigin, write_mask
+from ringline.processing.mask_making import MadeMask, make_mask
+from ringline.processing.mask_settings import MaskSettings
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.panels import ImageGeometry
@@ -90,6 +93,9 @@ __all__ = [
     "FrameSource",
     "Geometry",
     "ImageGeometry",
+    "MadeMask",
+    "MaskOrigin",
+    "MaskSettings",
     "Mean",
     "Median",
     "ModuleGrid",
@@ -126,6 +132,7 @@ __all__ = [
     "geometry_from_spd",
     "geometry_to_mapping",
     "is_standard",
+    "make_mask",
     "multi_geometry_from_json",
     "normalized",
     "open_frames",
@@ -150,6 +157,7 @@ __all__ = [
     "unit_named",
     "write_detector_file",
     "write_imaged11",
+    "write_mask",
     "write_poni",
     "write_recipe",
     "write_separations",
