@@ -4,6 +4,7 @@ from ringline.callbacks.calibration_documents import Circumstances
 from ringline.callbacks.calibration_entries import Decision, StoredCalibration, Validity
 from ringline.callbacks.calibrations import CalibrationHistory, StoreError
 from ringline.callbacks.consumer import Consumer
+from ringline.callbacks.documents import calibration_id
 from ringline.callbacks.forwarder import Forwarder, ForwarderLimits
 from ringline.callbacks.queries import (
     Curves,
@@ -35,6 +36,7 @@ __all__ = [
     "StoredCalibration",
     "Validity",
     "Workspace",
+    "calibration_id",
     "find_reduced",
     "find_reduced_headers",
     "open_store",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,6 +155,37 @@ def validities(decisions: Iterable[Decision]) -> list[Validity]:
     ]
 
 
+def summarized(
+    entries: Iterable[StoredCalibration], periods: Sequence[Validity]
+) -> list[dict[str, Any]]:
+    """Return calibrations as plain values, each with its times in force for one device.
+
+    ``accepted_at``, ``valid_from`` and ``valid_to`` are of the newest time, None where there is
+    none; ``periods`` are all of them, oldest first. Times are ISO 8601, UTC.
+
+    Parameters
+    ----------
+    entries:
+        The calibrations.
+    periods:
+        Of the device, oldest first.
+    """
+    return [
+        {
+            "id": entry.id,
+            "uid": entry.uid,
+            "time": _iso(entry.time),
+            "calibrant": entry.calibrant,
+            "energy": entry.energy_kev,
+            "detector": entry.detector,
+            "passed": entry.accepted,
+            "verdict": entry.verdict,
+            **_times([each for each in periods if each.decision.calibration_uid == entry.uid]),
+        }
+        for entry in entries
+    ]
+
+
 def compared(one: StoredCalibration, other: StoredCalibration) -> dict[str, Any]:
     r"""Return how two calibrations differ, the second minus the first.
 
@@ -195,6 +227,21 @@ def _difference(name: str, *records: Mapping[str, Any]) -> dict[str, Any]:
         "error": error,
         "sigmas": difference / error if error else None,
     }
+
+
+def _times(periods: Sequence[Validity]) -> dict[str, Any]:
+    all_of_them = [[_iso(each.start), _iso(each.stop)] for each in periods]
+    begin, end = all_of_them[-1] if all_of_them else (None, None)
+    return {
+        "accepted_at": begin,
+        "valid_from": begin,
+        "valid_to": end,
+        "periods": all_of_them,
+    }
+
+
+def _iso(when: float | None) -> str | None:
+    return None if when is None else datetime.fromtimestamp(when, UTC).isoformat()
 
 
 def _text(geometry: Geometry | None) -> str:

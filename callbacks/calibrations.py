@@ -18,6 +18,7 @@ from ringline.callbacks.calibration_entries import (
     decision_start,
     stored_calibration,
     stored_decision,
+    summarized,
     validities,
 )
 from ringline.callbacks.documents import CALIBRATION, DECISION, Documents, stop_document
@@ -139,8 +140,21 @@ class CalibrationHistory:
             id=entry.id,
             calibration_uid=entry.uid,
             geometry=geometry,
-            former=_last_geometry(earlier),
+            former=_before(earlier, entry.id),
         )
+
+    def restoration(self, name: str, device: str) -> Decision:
+        """Return the decision that puts a calibration in force again, not yet taken.
+
+        Raises
+        ------
+        RecipeError
+            As :meth:`find`, or it never was in force for the device.
+        """
+        entry = self.find(name)
+        if entry.id not in {each.decision.id for each in self.validity(device)}:
+            raise RecipeError(f"calibration {entry.id[:8]} never was in force for {device}")
+        return self.acceptance(entry, device)
 
     def reversion(self, device: str, when: float | None = None) -> Decision:
         """Return the decision that :meth:`revert` takes, not yet taken; RecipeError likewise."""
@@ -232,6 +246,10 @@ class CalibrationHistory:
         past = [each for each in self.validity(device) if each.start <= moment]
         return past[-1] if past else None
 
+    def summary(self, device: str) -> Sequence[dict[str, Any]]:
+        """Return all calibrations, newest first, with when each was in force for a device."""
+        return summarized(self.list(), self.validity(device))
+
     def close(self) -> None:
         """End the thread that writes; the store stays open."""
         self._writer.clear_error()
@@ -270,6 +288,10 @@ def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.time, reverse=True)
 
 
-def _last_geometry(decisions: Sequence[Decision]) -> Geometry | None:
+def _before(decisions: Sequence[Decision], name: str) -> Geometry | None:
+    """The geometry that was in force before the one of an id, which may be so already."""
     ruling = validities(decisions)
-    return ruling[-1].decision.geometry if ruling else None
+    if not ruling:
+        return None
+    last = ruling[-1].decision
+    return last.former if last.id == name else last.geometry

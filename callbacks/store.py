@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Catalogue = Literal["raw", "reduced", "calibrations"]
 CATALOGUES: tuple[Catalogue, ...] = get_args(Catalogue)
+
+_creating = threading.Lock()
 
 
 class Store:
@@ -153,8 +156,12 @@ def _serve(
 
 def _create_database(path: Path) -> None:
     """Make the catalogue's database, whole or not at all: it takes seconds, once."""
-    if path.exists():
-        return
+    with _creating:  # devices of one server open their stores at once
+        if not path.exists():
+            _create_whole(path)
+
+
+def _create_whole(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".store-") as folder:
         fresh = Path(folder) / path.name
         command = [sys.executable, "-m", "tiled", "catalog", "init", f"sqlite:///{fresh}"]

@@ -13,6 +13,7 @@ from ringline.processing import RecipeError
 
 SERVER = "RinglineDS"
 CLASS = "AzimuthalReducer"
+CALIBRATOR = "GeometryCalibrator"
 
 _START_S = 20.0
 _NAP_S = 0.02
@@ -28,6 +29,13 @@ class Registration:
     readable: tuple[Path, ...] = ()
     detector_key: str = ""
     monitor_key: str = ""
+    reducer: str = ""
+    """Of a calibrator: the device that its geometries are for; empty: this is a reducer."""
+
+    @property
+    def device_class(self) -> str:
+        """Of the two classes of this server."""
+        return CALIBRATOR if self.reducer else CLASS
 
     @property
     def server(self) -> str:
@@ -37,7 +45,7 @@ class Registration:
     @property
     def properties(self) -> dict[str, list[str]]:
         """Device properties; keys that are not given stay as they are."""
-        keys = {"detector_key": self.detector_key, "monitor_key": self.monitor_key}
+        keys = {name: getattr(self, name) for name in ("detector_key", "monitor_key", "reducer")}
         return {
             "directory": [str(self.directory)],
             "readable_folders": [str(folder) for folder in self.readable],
@@ -107,7 +115,8 @@ def register(database: tango.Database, registration: Registration) -> None:
     known = _registered(database, device)
     if known is None:
         info = tango.DbDevInfo()
-        info.name, info._class, info.server = device, CLASS, registration.server  # noqa: SLF001
+        info.name, info.server = device, registration.server
+        info._class = registration.device_class  # noqa: SLF001
         database.add_device(info)
     else:
         _refuse_what_is_taken(database, registration, known)

@@ -1,5 +1,6 @@
 """Refusals, each with its Tango reason."""
 
+from ringline.callbacks import StoreError
 from ringline.processing import FrameError, RecipeError
 
 
@@ -20,6 +21,7 @@ REASONS: dict[type[Exception], str] = {
     FrameError: "Ringline_BadInput",
     BadInputError: "Ringline_BadInput",
     NotReadyError: "Ringline_NotReady",
+    StoreError: "Ringline_NotReady",
     BusyError: "Ringline_Busy",
 }
 REFUSALS = tuple(REASONS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringline.processing import QuantileRange, RecipeError, unit_named
+from ringline.processing import QuantileRange, RecipeError, calibrant_named, unit_named
 from ringline.processing.checks import (
     as_number,
     require_bool,
@@ -164,6 +164,9 @@ class Text:
 class FilePath:
     """The absolute path of a file; empty for none."""
 
+    words: tuple[str, ...] = ()
+    """Other words that stand for one."""
+
     def parse(self, name: str, value: Any) -> str:
         """What someone gives, checked; RecipeError where it is out of bounds."""
         if value is None:
@@ -171,8 +174,9 @@ class FilePath:
         if not isinstance(value, str):
             raise RecipeError(f"{name} must be a path{_got(value)}")
         path = value.strip()
-        if path and not path.startswith("/"):
-            raise RecipeError(f"{name} must be an absolute path{_got(value)}")
+        if path and path not in self.words and not path.startswith("/"):
+            others = "".join(f", or {word!r}" for word in self.words)
+            raise RecipeError(f"{name} must be an absolute path{others}{_got(value)}")
         return path
 
     def to_text(self, value: Any) -> list[str]:
@@ -256,8 +260,98 @@ class Quantiles:
         return self.parse(name, list(text))
 
 
+@dataclass(frozen=True, slots=True)
+class CalibrantName:
+    """A powder of the table, by its name, or the absolute path of a ``.D`` file; empty: none."""
+
+    def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where there is none of this name."""
+        text = Text().parse(name, value)
+        if not text:
+            return ""
+        if text.lower().endswith(".d"):
+            text = FilePath().parse(name, text)
+        found = calibrant_named(text).name
+        return text if text.startswith("/") else found
+
+    def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
+        return self.parse(name, "\n".join(text))
+
+
+@dataclass(frozen=True, slots=True)
+class NameList:
+    """Some of some names: as text with spaces or commas between them, or as a list."""
+
+    known: tuple[str, ...]
+
+    def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where one is not known."""
+        listed = isinstance(value, (list, tuple))
+        names = value if listed else Text().parse(name, value).replace(",", " ").split()
+        return " ".join(require_choice(f"name in {name}", each, self.known) for each in names)
+
+    def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
+        return self.parse(name, " ".join(text))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundsByName:
+    """Low and high of some parameters, as JSON text or a mapping; empty: none."""
+
+    known: tuple[str, ...]
+
+    def parse(self, name: str, value: Any) -> str:
+        """What someone gives, checked; RecipeError where it is none."""
+        text = Text().parse(name, value)
+        if not text:
+            return ""
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise RecipeError(f"{name} is not JSON: {error}{_got(text)}") from error
+        if not isinstance(given, Mapping):
+            raise RecipeError(f"{name} must map names to low and high{_got(text)}")
+        found = {
+            require_choice(f"name in {name}", key, self.known): require_range(
+                f"{name} of {key}", pair or []
+            )
+            for key, pair in given.items()
+        }
+        return json.dumps(found, sort_keys=True) if found else ""
+
+    def to_text(self, value: Any) -> list[str]:
+        """Lines for the database."""
+        return [str(value)]
+
+    def from_text(self, name: str, text: Sequence[str]) -> str:
+        """From the lines in the database."""
+        return self.parse(name, "\n".join(text))
+
+
 Kind = (
-    Number | Count | Switch | Choice | UnitName | Text | FilePath | Interval | BinEdges | Quantiles
+    Number
+    | Count
+    | Switch
+    | Choice
+    | UnitName
+    | Text
+    | FilePath
+    | Interval
+    | BinEdges
+    | Quantiles
+    | CalibrantName
+    | NameList
+    | BoundsByName
 )
 
 LISTS = (Interval, BinEdges, Quantiles)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
-from ringline.callbacks import Accounts
+from ringline.callbacks import Accounts, calibration_id
 from ringline.device_servers.reading import Reading
 from ringline.device_servers.setting_table import MOST_AZIMUTHAL_BINS, MOST_RADIAL_BINS
 from ringline.processing import Profile, Recipe, Reduction, unit_named
@@ -121,6 +122,11 @@ def _json(readings: Readings) -> str:
     return readings.recipe.to_json() if readings.recipe else ""
 
 
+@lru_cache(maxsize=4)
+def _calibration_id(recipe: Recipe | None) -> str:
+    return "" if recipe is None else calibration_id(recipe)
+
+
 _RADIAL = (MOST_RADIAL_BINS,)
 
 READINGS: Mapping[str, Reading] = {
@@ -220,6 +226,12 @@ READINGS: Mapping[str, Reading] = {
         Reading(
             name="recipe_digest", dtype=str, label="Recipe digest",
             doc="sha256 of the recipe in force; empty without one.", value=_digest,
+        ),
+        Reading(
+            name="calibration_id", dtype=str, label="Calibration",
+            doc="sha256 of the geometry in force, by which reduced runs name the calibration that "
+            "it is from; empty without one.",
+            value=lambda r: _calibration_id(r.recipe),
         ),
         Reading(
             name="recipe", dtype=str, label="Recipe", expert=True,

@@ -100,6 +100,7 @@ class AzimuthalReducer(TableDevice):
     frame_rate = reading_attribute(READINGS["frame_rate"])
     engine_used = reading_attribute(READINGS["engine_used"])
     recipe_digest = reading_attribute(READINGS["recipe_digest"])
+    calibration_id = reading_attribute(READINGS["calibration_id"])
     recipe = reading_attribute(READINGS["recipe"])
     generation = reading_attribute(READINGS["generation"])
     raw_uid = reading_attribute(READINGS["raw_uid"])
@@ -127,7 +128,10 @@ class AzimuthalReducer(TableDevice):
 
     # commands
 
-    @command(dtype_in=str, doc_in='{"radial_bins": 500, ...}, any settings, or {"recipe": {...}}')
+    @command(
+        dtype_in=str,
+        doc_in='{"radial_bins": 500, ...}: any settings, {"recipe": {...}}, {"geometry": {...}}',
+    )
     def Configure(self, text: str) -> None:
         """Set several settings at once: all, or none where one is refused."""
         with self.refusals(), self.settings_put():

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tango
@@ -41,6 +41,8 @@ class Place:
 
     workspace: Workspace
     registration: Registration
+    """Of the reducer."""
+    calibrator: Registration
     host: str
     port: int
 
@@ -92,8 +94,13 @@ class System:
 
     @property
     def trl(self) -> str:
-        """Full name of the device."""
+        """Full name of the reducer."""
         return trl_of(self.tango_host, self._place.registration.device)
+
+    @property
+    def calibrator_trl(self) -> str:
+        """Full name of the calibrator."""
+        return trl_of(self.tango_host, self._place.calibrator.device)
 
     def start(self) -> None:
         """Start all, and wait until the device answers.
@@ -105,7 +112,9 @@ class System:
         """
         self._place.logs.mkdir(exist_ok=True)
         self.tango_host = tango_host_of_environment() or self._start_database(_port(self._place))
-        register(open_database(self.tango_host), self._place.registration)
+        database = open_database(self.tango_host)
+        for registration in (self._place.registration, self._place.calibrator):
+            register(database, registration)
         self._start_server()
         self._wait_until_ready()
 
@@ -134,7 +143,7 @@ class System:
                 child.stop()
 
     def state(self) -> tuple[tango.DevState, str]:
-        """State and Status of the device."""
+        """State and Status of the reducer."""
         proxy = tango.DeviceProxy(self.trl)
         return proxy.state(), proxy.status()
 
@@ -168,7 +177,8 @@ class System:
 
     def _is_ready(self) -> bool:
         try:
-            return bool(self.state()[0] != tango.DevState.INIT)
+            calibrator = tango.DeviceProxy(self.calibrator_trl).state()
+            return tango.DevState.INIT not in (self.state()[0], calibrator)
         except tango.DevFailed:
             return False
 
@@ -177,6 +187,8 @@ class System:
             "tango_host": self.tango_host,
             "device": self._place.registration.device,
             "trl": self.trl,
+            "calibrator": self._place.calibrator.device,
+            "calibrator_trl": self.calibrator_trl,
             "pid": os.getpid(),
             "server_pid": server.pid,
             "database_pid": self._database.pid if self._database else None,
@@ -222,7 +234,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--monitor", default="", metavar="KEY", help="data key of the beam monitor (default: none)"
     )
-    parser.add_argument("--device", default="ringline/azimuthal/1", help="name of the device")
+    parser.add_argument("--device", default="ringline/azimuthal/1", help="name of the reducer")
+    parser.add_argument(
+        "--calibrator", default="", metavar="DEVICE",
+        help="name of the calibrator (default: that of the reducer, of the family calibrator)",
+    )  # fmt: skip
     parser.add_argument("--instance", default="1", help="name of the server instance")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this computer only)"
@@ -245,7 +261,11 @@ def run(arguments: argparse.Namespace) -> int:
         monitor_key=arguments.monitor,
     )
     place = Place(
-        workspace=workspace, registration=registration, host=arguments.host, port=arguments.port
+        workspace=workspace,
+        registration=registration,
+        calibrator=_calibrator_of(registration, arguments.calibrator.lower()),
+        host=arguments.host,
+        port=arguments.port,
     )
     stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -264,6 +284,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 command = Command("serve", "run Tango database, device server and store in one folder",
                   add_arguments, run)  # fmt: skip
+
+
+def _calibrator_of(reducer: Registration, name: str) -> Registration:
+    """The calibrator that stands beside a reducer."""
+    parts = reducer.device.split("/")
+    if len(parts) != 3:
+        raise RecipeError(f"--device must be domain/family/member, got {reducer.device!r}")
+    return replace(
+        reducer,
+        device=name or f"{parts[0]}/calibrator/{parts[2]}",
+        detector_key="",
+        monitor_key="",
+        reducer=reducer.device,
+    )
 
 
 def _where(place: Place, system: System) -> str:

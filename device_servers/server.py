@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tango
 from tango.server import run
 
+from ringline.device_servers.calibrator import GeometryCalibrator
 from ringline.device_servers.database import (
     CLASS,
     SERVER,
@@ -33,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         refuse_unregistered(given)
+        # Without a database, devices that are named without their class are of the last one.
         # The name is given, not taken from sys.argv: the process may be `python -m ...`.
-        run((AzimuthalReducer,), args=[SERVER, *given], raises=True)
+        run((GeometryCalibrator, AzimuthalReducer), args=[SERVER, *given], raises=True)
     except RecipeError as error:
         sys.stderr.write(f"{SERVER}: {error}\n")
         return 2

@@ -132,5 +132,18 @@ class Bins(Setting):
         return replace(settings, **change)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described(Setting):
+    """Setting it clears what was said of its former value."""
+
+    description: str
+    """Name of the setting that is cleared."""
+
+    def changed(self, settings: S, given: Any) -> S:
+        """The settings with this one as given, and nothing said of it."""
+        change: dict[str, Any] = {self.name: self.parsed(given), self.description: ""}
+        return replace(settings, **change)
+
+
 def _shifted(value: float, digits: int) -> Decimal:
     return Decimal(repr(float(value))).scaleb(digits)
