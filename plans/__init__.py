@@ -1,5 +1,8 @@
-"""Detectors, the reduction device and plans that take frames and have them reduced."""
+"""Detectors, devices that reduce and calibrate, and plans that take frames for them."""
 
+from ringline.plans.calibration_device import CalibrationDevice
+from ringline.plans.calibration_plans import CalibrationRejectedError, calibrate
+from ringline.plans.calibrator_client import CalibrationOutcome
 from ringline.plans.classic_detector import HANDLERS, ClassicDetector, GrowingHDF5Handler
 from ringline.plans.exposures import (
     Exposures,
@@ -22,6 +25,9 @@ from ringline.plans.simulated_detector import PlaybackDetector, SimulatedDetecto
 
 __all__ = [
     "HANDLERS",
+    "CalibrationDevice",
+    "CalibrationOutcome",
+    "CalibrationRejectedError",
     "ClassicDetector",
     "Exposures",
     "GrowingHDF5Handler",
@@ -32,6 +38,7 @@ __all__ = [
     "SimulatedDetector",
     "SimulatedExposures",
     "UnreadableExposures",
+    "calibrate",
     "demo_scene",
     "newest_curve",
     "reduce_count",

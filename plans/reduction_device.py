@@ -23,7 +23,8 @@ from ophyd_async.core import (
 from ophyd_async.tango.core import TangoDevice
 
 from ringline.callbacks import Forwarder
-from ringline.plans.reducer_client import POLL, Readiness, ReducerClient, cause
+from ringline.plans.reducer_client import Readiness, ReducerClient
+from ringline.plans.tango_client import POLL, cause
 
 DEAD_SERVER_WAIT = 4.5
 """Seconds without a sign of life after which a wait gives up."""

@@ -12,8 +12,10 @@ from bluesky.protocols import Movable, Readable
 from bluesky.utils import Msg, MsgGenerator
 from ophyd_async.core import StandardDetector, TriggerInfo
 
+from ringline.plans.calibration_plans import CALIBRATION_RUN
 from ringline.plans.reducer_client import Readiness
 from ringline.plans.reduction_device import ReductionDevice
+from ringline.plans.waiting import result_of
 from ringline.processing import RecipeError
 
 P = ParamSpec("P")
@@ -109,7 +111,9 @@ def reduction_wrapper(plan: MsgGenerator[R], reduction: ReductionDevice) -> MsgG
 
     Before anything moves the server is asked whether it is ready; each run's start document gets
     the digest of the recipe in force (``recipe_digest``) and the reducer's address
-    (``reduction_device``); documents are forwarded; at the end the frames are waited for.
+    (``reduction_device``); documents are forwarded; at the end the frames are waited for. What
+    :func:`~ringline.plans.calibrate` does is left alone: its exposure is not reduced, and needs no
+    reducer that is ready.
 
     As a standing order for all plans: ``RE.preprocessors.append(lambda plan:
     reduction_wrapper(plan, reduction))``.
@@ -120,12 +124,13 @@ def reduction_wrapper(plan: MsgGenerator[R], reduction: ReductionDevice) -> MsgG
         Before the first frame: the server does not answer, is in FAULT or not configured, or may
         not read the folder that a detector of the plan writes to.
     """
-    yield from _readiness(reduction)
     # Never unsubscribed by the plan: an aborted run's stop document comes after the plan has
     # ended. The RunEngine drops the subscription at its next call, and holds equal ones once.
     yield from bps.subscribe("all", reduction.forwarder)
-    result: R = yield from bpp.plan_mutator(plan, _Prepare(reduction))  # type: ignore[no-untyped-call]
-    yield from until_reduced(reduction)
+    prepare = _Prepare(reduction)
+    result: R = yield from bpp.plan_mutator(plan, prepare)  # type: ignore[no-untyped-call]
+    if prepare.used:
+        yield from until_reduced(reduction)
     return result
 
 
@@ -171,16 +176,24 @@ class _Prepare:
     def __init__(self, reduction: ReductionDevice) -> None:
         self._reduction = reduction
         self._own: list[Msg] = []
+        self.used = False
+        """Whether the plan did anything else than calibrate."""
 
     def __call__(self, msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
-        if any(msg is own for own in self._own):
+        if msg.run == CALIBRATION_RUN or any(msg is own for own in self._own):
             return None, None
+        first, self.used = not self.used, True
         match msg.command:
             case "stage" if isinstance(getattr(msg.obj, "folder", None), Path):
                 return self._stage(msg), None
             case "open_run":
                 return self._open_run(msg), None
-        return None, None
+        return (self._first(msg) if first else None), None
+
+    def _first(self, msg: Msg) -> MsgGenerator[Any]:
+        yield from _readiness(self._reduction)
+        self._own.append(msg)
+        return (yield msg)
 
     def _stage(self, msg: Msg) -> MsgGenerator[Any]:
         readiness = yield from _readiness(self._reduction)
@@ -207,8 +220,7 @@ class _Prepare:
 
 
 def _readiness(reduction: ReductionDevice) -> MsgGenerator[Readiness]:
-    (answer,) = yield from bps.wait_for([reduction.readiness])
-    readiness: Readiness = answer.result()
+    readiness = yield from result_of(reduction.readiness)
     if readiness.state in REFUSING_STATES or not readiness.recipe_digest:
         status = " ".join(readiness.status.split())
         raise RecipeError(

@@ -99,7 +99,7 @@ def _draw_banner(figure: Figure, calibration: Calibration) -> None:
     )
     if calibration.id:
         about += f", calibration {calibration.id[:12]}"
-    figure.text(0.985, 0.889, about, fontsize=10, color=FAINT, ha="right", va="center")
+    figure.text(0.045, 0.892, about, fontsize=10, color=FAINT, va="center")
 
 
 def _summary(calibration: Calibration) -> str:

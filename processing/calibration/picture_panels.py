@@ -21,6 +21,8 @@ RESIDUALS = "coolwarm"
 _DISPLAY = 1100
 """Pixels along the longer side that are drawn: more the figure does not have."""
 _LABELLED = 14
+_DASHES = (0.0, (7.0, 9.0))
+"""Between them a ring of the image is seen, which a line would hide."""
 _BINS = 36
 
 
@@ -132,7 +134,7 @@ def _draw_rings(axes: Axes, view: View) -> None:
         if inside:
             axes.contour(
                 fast, slow, np.ma.masked_invalid(part), levels=inside, colors=color,
-                linewidths=0.7, alpha=0.9,
+                linewidths=0.9, linestyles=[_DASHES],
             )  # fmt: skip
 
 
@@ -233,7 +235,7 @@ def _label_rings(axes: Axes, rings: tuple[FittedRing, ...]) -> None:
             transform=axes.get_xaxis_transform(), rotation=90, fontsize=8.5, color=INK,
             ha="center", va="bottom",
         )  # fmt: skip
-        place = angle + 0.016 * (right - left)
+        place = angle + 0.019 * (right - left)
 
 
 def _slope(
