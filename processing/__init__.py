@@ -39,8 +39,9 @@ from ringline.processing.mask_making import MadeMask, make_mask
 from ringline.processing.mask_settings import MaskSettings
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
-from ringline.processing.panels import ImageGeometry
+from ringline.processing.panel_geometry import ImageGeometry
 from ringline.processing.poni import read_poni, write_poni
+from ringline.processing.pyfai_detectors import detector_from_pyfai
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
 from ringline.processing.recipe_mapping import (
     detector_to_mapping,
@@ -64,6 +65,7 @@ from ringline.processing.separation_file import write_separations
 from ringline.processing.spd import SPD, geometry_from_spd, read_spd, spd_from_header, spd_of
 from ringline.processing.sums import Profile, Sums
 from ringline.processing.units import UNITS, unit_named
+from ringline.processing.xfel_detectors import agipd_1m, dssc_1m, lpd_1m
 from ringline.processing.xy import write_xy
 
 __all__ = [
@@ -116,14 +118,17 @@ __all__ = [
     "Separation",
     "SigmaClip",
     "Sums",
+    "agipd_1m",
     "attenuation",
     "average",
     "calibrant_named",
     "calibrant_names",
     "detector_from_mapping",
+    "detector_from_pyfai",
     "detector_named",
     "detector_names",
     "detector_to_mapping",
+    "dssc_1m",
     "fit2d_of",
     "frames_of",
     "geometry_digest",
@@ -132,6 +137,7 @@ __all__ = [
     "geometry_from_spd",
     "geometry_to_mapping",
     "is_standard",
+    "lpd_1m",
     "make_mask",
     "multi_geometry_from_json",
     "normalized",

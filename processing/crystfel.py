@@ -23,7 +23,8 @@ from ringline.processing.crystfel_entries import (
 from ringline.processing.crystfel_masks import mask_of, masks_in_data
 from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import HC_KEV_M
-from ringline.processing.panels import ImageGeometry, Panel, Vector, geometry_of_panels
+from ringline.processing.panel_geometry import ImageGeometry, geometry_of_panels
+from ringline.processing.panels import Panel, Vector
 
 
 def read_crystfel(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ringline.processing.checks import did_you_mean
 from ringline.processing.detector import Detector, ModuleGrid
 from ringline.processing.errors import RecipeError
+from ringline.processing.irregular_detectors import IRREGULAR, irregular_detector
 from ringline.processing.sensor import Sensor
 
 
@@ -24,9 +25,15 @@ def detector_named(name: str, pixel: tuple[float, float] | None = None) -> Detec
     ------
     RecipeError:
         The name is not in the table; near names are offered. Or it has no such pixels.
+
+    Notes
+    -----
+    Pixels of some are no grid: hexagons, wide pixels between chips, modules that are tilted. Their
+    corners are made when such a detector is asked for. Quadrants of AGIPD1M, LPD1M and DSSC1M
+    stand nominally; where they stood in an experiment, ``read_crystfel`` or ``agipd_1m`` says.
     """
-    found = _TABLE.get(_key(name))
-    if found is None:
+    found = _variants(name)
+    if not found:
         raise RecipeError(f"unknown detector {name!r}: {did_you_mean(name, detector_names())}")
     if pixel is None or len(found) == 1:
         return found[0]
@@ -43,7 +50,8 @@ def detector_named(name: str, pixel: tuple[float, float] | None = None) -> Detec
 
 def detector_names() -> list[str]:
     """The names in the table, without aliases."""
-    return list(dict.fromkeys(variants[0].name for variants in _TABLE.values()))
+    regular = (variants[0].name for variants in _TABLE.values())
+    return list(dict.fromkeys((*regular, *(each.name for each in IRREGULAR))))
 
 
 def is_standard(detector: Detector) -> bool:
@@ -53,7 +61,9 @@ def is_standard(detector: Detector) -> bool:
 
 def is_listed(detector: Detector) -> bool:
     """Whether its name, pixel size and orientation say all about it."""
-    variants = _TABLE.get(_key(detector.name), ())
+    if detector.corners is None and _key(detector.name) in _IRREGULAR:
+        return False
+    variants = _variants(detector.name)
     return any(replace(each, orientation=detector.orientation) == detector for each in variants)
 
 
@@ -150,6 +160,14 @@ class _Single:
 
 def _key(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
+
+
+def _variants(name: str) -> tuple[Detector, ...]:
+    """A detector with each pixel size that it bins to; none where it is not in the table."""
+    irregular = _IRREGULAR.get(_key(name))
+    if irregular is not None:
+        return (irregular_detector(irregular),)
+    return _TABLE.get(_key(name), ())
 
 
 _PILATUS_SHAPES = {
@@ -285,6 +303,11 @@ _SINGLES = (
     _Single("Fairchild", (4096, 4096), {1: 15e-6}, ("Condor", "Fairchild Condor 486:90")),
     _Single("Titan", (2048, 2048), {1: 60e-6},
             ("Titan 2k x 2k", "OXD Titan", "Agilent Titan")),
+    _Single("Lambda9M", (3868, 3227), {1: 55e-6}),  # its gaps differ from one to another
+    _Single("Basler", (966, 1296), {1: 3.75e-6}, ("aca1300",)),
+    _Single("RaspberryPi5M", (1944, 2592), {1: 1.4e-6}, ("Picam v1",)),
+    _Single("RaspberryPi8M", (2464, 3280), {1: 1.12e-6}, ("Picam v2",)),
+    _Single("RaspberryPi12M", (3040, 4056), {1: 1.55e-6}, ("Picam HQ",)),
     _Single("Apex2", (1024, 1024), {1: 120e-6}, ("ApexII", "Bruker")),
     _Single("ADSC_Q210", (4096, 4096), {1: 51e-6, 2: 102e-6}, ("Quantum 210",)),
     _Single("ADSC_Q315", (6144, 6144), {1: 51e-6, 2: 102e-6}, ("Quantum 315",)),
@@ -296,9 +319,13 @@ _MAR345 = tuple(
     for pixel, n in ((100e-6, 3450), (150e-6, 2300))
 )
 
+_MYTHEN = Detector(name="Mythen", pixel1=8e-3, pixel2=50e-6, shape=(1, 1280))
+
 _OTHER_NAMES = (
     ("Maxipix 1x1", "Maxipix"),
     ("Lambda 7.5M", "Lambda7M5"),
+    ("Medipix", "Maxipix"),  # one chip of the same pixels
+    ("Timepix", "Maxipix"),
     ("HF-2.4M", "HF_2M"),
     ("HF-9.4M", "HF_9M"),
     ("RayonixLX225HS", "RayonixLx255"),  # so in PONI files
@@ -317,8 +344,11 @@ _TABLE: dict[str, tuple[Detector, ...]] = {
         for name in (single.name, *single.aliases)
     },
     **{_key(name): _MAR345 for name in ("Mar345", "Mar3450")},
+    **{_key(name): (_MYTHEN,) for name in ("Mythen", "Mythen 1280")},
 }
 _TABLE |= {_key(alias): _TABLE[_key(name)] for alias, name in _OTHER_NAMES}
+
+_IRREGULAR = {_key(name): each for each in IRREGULAR for name in (each.name, *each.aliases)}
 
 _SENSORS = {
     _key(detector.name): family.sensor

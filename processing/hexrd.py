@@ -13,13 +13,8 @@ import yaml
 from ringline.processing.checks import require_count, require_finite, require_positive
 from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import HC_KEV_M
-from ringline.processing.panels import (
-    ImageGeometry,
-    Panel,
-    Vector,
-    geometry_of_panels,
-    shape_of_panels,
-)
+from ringline.processing.panel_geometry import ImageGeometry, geometry_of_panels
+from ringline.processing.panels import Panel, Vector, shape_of_panels
 from ringline.processing.rotations import rotation_about
 from ringline.processing.types import BoolArray, FloatArray
 

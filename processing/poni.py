@@ -60,8 +60,8 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
 def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     """Write a PONI file of version 2.1, or 3 with parallax: as a whole or not at all.
 
-    A detector with corners of pixels or a mask is named by the detector file that it was read
-    from.
+    A detector with corners of pixels or a mask is named as in the table where that tells them, or
+    else by the detector file that it was read from.
 
     Raises
     ------
@@ -88,9 +88,9 @@ def _detector_entries(
     # pyFAI's detectors of the table take a sensor beside their name.
     if detector.sensor is not None:
         config["sensor"] = _sensor_config(detector.sensor)
-    if detector.arrays():
-        return _IN_A_FILE, config | {"filename": str(_file_of(detector, path))}
     named = is_listed(replace(detector, sensor=None))
+    if detector.arrays() and not named:
+        return _IN_A_FILE, config | {"filename": str(_file_of(detector, path))}
     if not named or has_variants(detector.name):
         config |= {"pixel1": detector.pixel1, "pixel2": detector.pixel2}
     if not named:

@@ -8,6 +8,7 @@ import pyFAI.detectors
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyFAI.detectors import ALL_DETECTORS
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ringline.processing import (
@@ -97,16 +98,19 @@ def test_energy_is_12_398_kev_at_one_angstrom() -> None:
     assert _flat_geometry().energy_kev == pytest.approx(12.398419843320026, rel=1e-15)
 
 
-@pytest.mark.parametrize("name", detector_names())
+# Those of European XFEL are not pyFAI's: test_xfel_detectors.py.
+KNOWN_TO_PYFAI = [name for name in detector_names() if name.lower() in ALL_DETECTORS]
+
+
+@pytest.mark.parametrize("name", KNOWN_TO_PYFAI)
 def test_the_table_of_detectors_agrees_with_pyfai(name: str) -> None:
     ours, theirs = detector_named(name), pyFAI.detectors.detector_factory(name)
     assert_same_pixels(ours, theirs)
-    mask = ours.built_in_mask()
-    if theirs.mask is None:
-        assert mask is None
-    else:
-        assert mask is not None
-        np.testing.assert_array_equal(mask, theirs.mask.astype(bool))
+    mask, expected = ours.built_in_mask(), theirs.mask
+    np.testing.assert_array_equal(
+        np.zeros(ours.known_shape, dtype=bool) if mask is None else mask,
+        np.zeros(ours.known_shape, dtype=bool) if expected is None else expected != 0,
+    )
 
 
 def assert_same_pixels(ours: Detector, theirs: Any) -> None:
@@ -114,7 +118,7 @@ def assert_same_pixels(ours: Detector, theirs: Any) -> None:
     assert (ours.pixel1, ours.pixel2) == pytest.approx((theirs.pixel1, theirs.pixel2), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", detector_names())
+@pytest.mark.parametrize("name", KNOWN_TO_PYFAI)
 def test_detectors_are_found_by_pyfais_aliases_of_them(name: str) -> None:
     for alias in pyFAI.detectors.detector_factory(name).aliases:
         assert detector_named(alias) == detector_named(name)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ringline.processing import Detector, Geometry, RecipeError, pixel_arrays
-from ringline.processing.panels import Panel, Vector, geometry_of_panels
+from ringline.processing.panel_geometry import geometry_of_panels
+from ringline.processing.panels import Panel, Vector
 from ringline.processing.rotations import rotation_about, rotation_angles
 
 Floats = NDArray[np.float64]
