@@ -19,7 +19,7 @@ from .powder_scene import Floats  # noqa: TID252
 
 SYNTHETIC, SPOILED = 200, 50
 BAD_PIXELS = 0.01
-"""Part of all pixels: half are dead, half hot."""
+"""Part of all pixels: half are dead and read 0, half hot and read anything high."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,20 @@ def spoiled_image(number: int) -> CalibrationImage:
 
 
 def exposed(
-    random: np.random.Generator, mean: Floats, readout: Readout, detector: Detector
+    random: np.random.Generator,
+    mean: Floats,
+    readout: Readout,
+    detector: Detector,
+    bad_pixels: float = BAD_PIXELS,
 ) -> NDArray[Any]:
-    """What a detector writes of mean photons: noise, bad pixels, gaps."""
+    """What a detector writes of mean photons: noise, bad pixels (so many of all), gaps."""
     photons = random.poisson(mean).astype(float)
     units = photons * readout.gain + readout.pedestal
     if readout.noise > 0:
         units += random.normal(0.0, readout.noise, units.shape)
     bad = random.random(units.shape)
-    units[bad < 0.5 * BAD_PIXELS] = 0
-    hot = (bad >= 0.5 * BAD_PIXELS) & (bad < BAD_PIXELS)
+    units[bad < 0.5 * bad_pixels] = 0
+    hot = (bad >= 0.5 * bad_pixels) & (bad < bad_pixels)
     bottom = max(float(mean.max()) * readout.gain, 1.0)
     top = max(min(1e3 * bottom, float(readout.largest)), 2 * bottom)
     units[hot] = bottom * (top / bottom) ** random.random(int(hot.sum()))

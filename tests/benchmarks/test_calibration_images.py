@@ -100,7 +100,9 @@ def test_rings_lie_where_pyfai_finds_them(width: float) -> None:
             there, wide = scene.rings.two_theta[ring], 2.5 * scene.rings.width[ring]
             seen = pixel * np.cos(there) ** 2
             near = np.abs(angle - there) < wide + seen
-            if light[near].max() > 0.3 * scene.rings.height[ring]:  # it is in this quarter
+            if (
+                light[near].max(initial=0.0) > 0.3 * scene.rings.height[ring]
+            ):  # it is in this quarter
                 shifts.append(np.average(angle[near] - there, weights=light[near]) / seen)
     assert len(shifts) >= 8
     np.testing.assert_allclose(shifts, 0.0, atol=0.01)
