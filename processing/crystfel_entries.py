@@ -179,12 +179,13 @@ def _text(entries: Entries, key: str) -> str:
 
 
 def _quantity(entries: Entries, key: str, units: Mapping[str, float], usual: str) -> float:
-    text = _text(entries, key)
-    value, _, unit = text.partition(" ")
+    cure = f": give {_ARGUMENTS[key]}" if key in _ARGUMENTS else ""
+    if key not in entries:
+        raise RecipeError(f"{key} is missing{cure}")
+    value, _, unit = entries[key].partition(" ")
     if value.startswith("/"):
-        cure = f": give {_ARGUMENTS[key]}" if key in _ARGUMENTS else ""
         raise RecipeError(f"{key} stands in the data files, in {value}{cure}")
     unit = unit.strip() or usual
     if unit not in units:
-        raise RecipeError(f"{key} must be in {' or '.join(units)}, got {text!r}")
+        raise RecipeError(f"{key} must be in {' or '.join(units)}, got {entries[key]!r}")
     return require_finite(key, value) * units[unit]

@@ -92,9 +92,9 @@ def _loaded(group: h5py.Group) -> dict[str, object]:
 
 def _images(tree: _Tree, folder: Path) -> dict[str, ImageGeometry]:
     beam = _branch(tree, "beam")
-    if "energy" not in beam and any(isinstance(each, dict) for each in beam.values()):
-        several = ", ".join(beam)
-        raise RecipeError(f"beams {several}: one beam is expected")
+    several = [name for name, each in beam.items() if isinstance(each, dict) and "energy" in each]
+    if several:
+        raise RecipeError(f"beams {', '.join(several)}: one beam is expected")
     wavelength = HC_KEV_M / require_positive("beam energy", _entry(beam, "energy"), "keV")
     frame = _beam_frame(_branch(beam, "vector"))
     detectors = _branch(tree, "detectors")

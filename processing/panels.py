@@ -57,8 +57,8 @@ class Panel:
     @property
     def pixel(self) -> tuple[float, float]:
         """Length of the steps along the slow and the fast axis, m."""
-        # To 15 digits: 172 um stay 172 um when turned.
-        slow, fast = (float(f"{np.linalg.norm(step):.15g}") for step in (self.slow, self.fast))
+        # To 14 digits: 172 um stay 172 um when turned.
+        slow, fast = (float(f"{np.linalg.norm(step):.14g}") for step in (self.slow, self.fast))
         return slow, fast
 
     @property

@@ -97,14 +97,13 @@ def spd_from_header(header: Mapping[str, str]) -> SPD:
     projection = entries.get("projectiontype", _PLAIN)
     if projection.lower() != _PLAIN.lower():
         raise RecipeError(f"ProjectionType must be {_PLAIN}, got {projection!r}")
-    if entries.get("rasterorientation", "1") not in ("1", "0"):
+    if entries.get("rasterorientation", "1") != "1":
         raise RecipeError(f"RasterOrientation must be 1, got {entries['rasterorientation']}")
     values = {name: entries[key.lower()] for name, key in _KEYS.items() if key.lower() in entries}
     for name in _NEEDED:
         if name not in values:
             raise RecipeError(f"{_KEYS[name]} is missing")
-    # Values are numbers by now or refused as the fields of SPD.
-    return SPD(**values)  # type: ignore[arg-type]
+    return SPD(**values)  # type: ignore[arg-type]  # texts, of which SPD makes numbers
 
 
 def read_spd(path: str | os.PathLike[str], detector: Detector | None = None) -> Geometry:

@@ -274,7 +274,8 @@ def test_rows_of_hexagons_interlock(tmp_path: Path) -> None:
         (("res = 5000\n", ""), "panel 'a': res is missing"),
         (("clen = 0.2", "clen = 20 cm"), "clen must be in m or mm, got '20 cm'"),
         (("9300 eV", "0"), "photon_energy must be > 0 keV, got 0.0"),
-        (("photon_energy = 9300 eV", ""), "photon_energy is missing"),
+        (("photon_energy = 9300 eV", ""), "photon_energy is missing: give energy_kev"),
+        (("clen = 0.2\n", ""), "panel 'a': clen is missing: give camera_length"),
         (
             ("a/fs = +1.0x", "a/fs = 1.0u"),
             "panel 'a': fs must be such as '+0.01x -0.99y', got '1",

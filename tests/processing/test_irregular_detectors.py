@@ -122,8 +122,7 @@ def test_wide_pixels_are_between_chips() -> None:
     np.testing.assert_allclose(wide, expected, rtol=1e-3)
 
 
-def test_tilted_modules_of_a_cirpad_meet_the_beam_one_after_the_other() -> None:
-    """Seen from the middle of its arc every module is met at right angles, 6.74 degrees apart."""
+def test_modules_of_a_cirpad_follow_each_other_along_an_arc() -> None:
     detector = detector_named("Cirpad")
     corners = detector.pixel_corners()
     first = corners[0::560, 0, 0, :2]  # axes 3 and 1 where each module begins
