@@ -49,7 +49,8 @@ def _sources() -> str:
     """sha256 of the sources of all that is compiled."""
     digest = hashlib.sha256()
     folder = resources.files("ringline.processing")
-    for name in sorted(item.name for item in folder.iterdir()):
-        if name.endswith("_kernels.py") or name in ("compiled.py", "vector_ir.py"):
-            digest.update(folder.joinpath(name).read_bytes())
+    for part in (folder, folder.joinpath("calibration")):
+        for name in sorted(item.name for item in part.iterdir()):
+            if name.endswith("_kernels.py") or name in ("compiled.py", "vector_ir.py"):
+                digest.update(part.joinpath(name).read_bytes())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ringline.processing.calibration.pixel_kernels import mark_isolated
 from ringline.processing.calibration.task import CalibrationTask
-from ringline.processing.types import BoolArray, ImageArray
+from ringline.processing.types import BoolArray, FloatArray, ImageArray
 
 Counts = npt.NDArray[np.float32]
 
@@ -60,9 +60,34 @@ def calibration_image(image: ImageArray, task: CalibrationTask) -> CalibrationIm
     if task.dark is not None:
         counts = counts - task.dark.values.astype(np.float32)
     counts = np.where(there, counts, np.float32(0))
+    measured = there & ~full
     isolated = np.zeros_like(there)
-    mark_isolated(counts, there & ~full, isolated)
+    mark_isolated(counts, measured, *_noise(counts, measured), isolated)
     return CalibrationImage(counts, there, full, isolated)
+
+
+_CLASSES = 24
+"""Of equally many pixels, by level, in which noise is looked at."""
+
+
+def _noise(counts: Counts, measured: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Levels of counts, ascending, and the standard deviation of counts at each.
+
+    From the differences between pixels and their neighbours two rows away, whatever the
+    detector's gain, offset and readout noise.
+    """
+    one, other = counts[:-2:2], counts[2::2]
+    both = measured[:-2:2] & measured[2::2]
+    level, off = 0.5 * (one[both] + other[both]), np.abs(one[both] - other[both])
+    if level.size < 10 * _CLASSES:
+        return np.array([0.0, 1.0]), np.array([1.0, 1.0])
+    order = np.argsort(level, kind="stable")
+    parts = [part for part in np.array_split(order, _CLASSES) if part.size]
+    levels = np.array([float(np.mean(level[part])) for part in parts])
+    # Of small counts the median may be 0: the 0.84 quantile of |x| is 1.405 sigma.
+    noise = [max(float(np.quantile(off[part], 0.84)) / (1.405 * 2**0.5), 0.3) for part in parts]
+    keep = np.append(True, np.diff(levels) > 0)
+    return levels[keep], np.array(noise)[keep]
 
 
 _PLATEAU = 1e-4

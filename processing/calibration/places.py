@@ -33,7 +33,11 @@ def places_on(detector: Detector, slow: FloatArray, fast: FloatArray) -> FloatAr
 
 
 def _step(
-    centers: FloatArray, axis: int, i: np.ndarray, j: np.ndarray, pixel: float  # type: ignore[type-arg]
+    centers: FloatArray,
+    axis: int,
+    i: np.ndarray,
+    j: np.ndarray,
+    pixel: float,  # type: ignore[type-arg]
 ) -> FloatArray:
     """From each pixel to the next one of its module, m: a jump to another module is no step."""
     ahead = np.zeros_like(centers)

@@ -112,7 +112,8 @@ class Calibration:
     @property
     def center(self) -> tuple[float, float] | None:
         """Where the direct beam meets the detector's plane: (slow, fast), pixels along the PONI's
-        axes; None where it does not."""
+        axes; None where it does not.
+        """
         if self.geometry is None:
             return None
         beam = fit2d_of(self.geometry)

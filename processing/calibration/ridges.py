@@ -10,7 +10,7 @@ from ringline.processing.calibration.image import CalibrationImage
 from ringline.processing.calibration.pixel_kernels import binned
 from ringline.processing.types import FloatArray
 
-_SIDE = 700
+_SIDE = 800
 """Pixels along an image's longer side to which it is binned for the search."""
 _SCALES = (1.0, 1.7, 3.0)
 """Widths of rings, binned pixels (standard deviations)."""
@@ -19,6 +19,8 @@ _SIGNIFICANT = 6.0
 _CELL = 6
 """Binned pixels, of which squares keep one crest: strong rings must not outvote the others."""
 _MOST = 3000
+_SMOOTH = 15.0
+"""Binned pixels beyond which nothing is a ring."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,7 +47,7 @@ class Ridges:
 
 def find_ridges(image: CalibrationImage) -> Ridges:
     """Points on crests, the strongest of each small square."""
-    size = max(1, round(max(image.counts.shape) / _SIDE))
+    size = -(-max(image.counts.shape) // _SIDE)
     smooth, valid = _stabilized(image, size)
     noise = _noise(smooth, valid)
     strength, angle, width = _crests(smooth, valid, noise)
@@ -73,7 +75,10 @@ def _stabilized(image: CalibrationImage, size: int) -> tuple[Floats, Floats]:
     mean = np.divide(total, number, where=number > 0, out=np.zeros(shape))
     valid = (number >= 0.5 * size * size).astype(np.float32)
     root = np.sqrt(np.maximum(mean, 0.0) + 0.1).astype(np.float32)
-    return _filled(root, valid), valid
+    filled = _filled(root, valid)
+    # Sampled derivatives of a Gaussian do not quite cancel a constant, which may be a thousand
+    # times the noise.
+    return filled - ndimage.gaussian_filter(filled, _SMOOTH), valid
 
 
 def _filled(values: Floats, valid: Floats) -> Floats:
@@ -122,7 +127,9 @@ def _crests(values: Floats, valid: Floats, noise: float) -> tuple[Floats, Floats
     return best, angle, width
 
 
-def _peaks(strength: Floats, angle: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
+def _peaks(
+    strength: Floats, angle: Floats
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
     """Pixels stronger than both neighbours across the crest, and how far the crest is off."""
     inner = np.zeros(strength.shape, dtype=bool)
     inner[1:-1, 1:-1] = True
@@ -141,7 +148,9 @@ def _peaks(strength: Floats, angle: Floats) -> tuple[npt.NDArray[np.intp], npt.N
     return rows, columns, np.clip(shift, -0.5, 0.5)
 
 
-def _thinned(strength: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _thinned(
+    strength: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
     """The strongest of each square, and of these the strongest."""
     order = np.argsort(-strength, kind="stable")
     cells = (rows[order] // _CELL) * 100_003 + columns[order] // _CELL

@@ -31,7 +31,9 @@ class Bound:
     def __post_init__(self) -> None:
         low, high = (require_finite(f"bound of {self.name}", v) for v in (self.low, self.high))
         if not low < high:
-            raise RecipeError(f"bounds of {self.name} must have low < high, got {low:g} .. {high:g}")
+            raise RecipeError(
+                f"bounds of {self.name} must have low < high, got {low:g} .. {high:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +83,7 @@ class CalibrationTask:
             array = getattr(self, name)
             shape = self.detector.shape
             if array is not None and shape is not None and array.values.shape != shape:
-                raise RecipeError(
-                    f"{name}: shape {array.values.shape}, the detector has {shape}"
-                )
+                raise RecipeError(f"{name}: shape {array.values.shape}, the detector has {shape}")
 
     @property
     def energy_kev(self) -> float:
@@ -105,9 +105,7 @@ class CalibrationTask:
         """
         known = self.detector.shape
         if known is not None and known != shape:
-            raise RecipeError(
-                f"image of shape {shape}: detector {self.detector.name} has {known}"
-            )
+            raise RecipeError(f"image of shape {shape}: detector {self.detector.name} has {known}")
         return replace(self, detector=self.detector.with_shape(shape))
 
 

@@ -1,0 +1,151 @@
+"""Peaks of the integrated curve: a look at a calibration that does not use its control points."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import curve_fit
+from scipy.signal import find_peaks, peak_widths
+
+from ringline.processing.binning import Radial
+from ringline.processing.calibration.image import CalibrationImage
+from ringline.processing.calibration.lines import Lines
+from ringline.processing.corrections import Corrections
+from ringline.processing.geometry import Geometry
+from ringline.processing.recipe import Recipe
+from ringline.processing.reduction import reduction_for
+from ringline.processing.types import FloatArray
+
+_SIGNIFICANT = 8.0
+"""Prominence of a peak, in its standard errors."""
+_PART = 0.04
+"""Prominence of a peak, of the strongest one's, for it to need an explanation."""
+_NARROW = 4.0
+"""Width of a peak, in widths of the calibrant's, beyond which it is background."""
+_FEWEST_BINS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The integrated curve, all 2theta in rad, arrays of shape (bins,)."""
+
+    two_theta: FloatArray
+    intensity: FloatArray
+    sigma: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Peaks of the curve at lines, shape (n,)."""
+
+    line: FloatArray
+    """2theta of the line, rad."""
+    off: FloatArray
+    """Of the peak from its line, rad."""
+    error: FloatArray
+
+
+def integrated(geometry: Geometry, image: CalibrationImage, step: float) -> Curve:
+    """The curve of an image, with the solid angle undone.
+
+    Parameters
+    ----------
+    geometry:
+        Of the image.
+    image:
+        Counts; what is not usable does not count.
+    step:
+        Size of a bin, rad.
+    """
+    recipe = Recipe(
+        geometry=geometry,
+        binning=Radial(bins=1, unit="2th_rad"),
+        splitting="no",
+        error_model="azimuthal",
+        corrections=Corrections(mask=~image.usable),
+    )
+    low, high = reduction_for(recipe, "numpy").edges
+    bins = int(np.clip((high - low) / step, 16, 20_000))
+    recipe = Recipe(
+        geometry=geometry,
+        binning=Radial(bins=bins, unit="2th_rad"),
+        splitting="no",
+        error_model="azimuthal",
+        corrections=Corrections(mask=~image.usable),
+    )
+    profile = reduction_for(recipe, "numpy").reduce(image.counts)
+    there = np.isfinite(profile.intensity) & np.isfinite(profile.sigma)
+    return Curve(profile.axis[there], profile.intensity[there], profile.sigma[there])
+
+
+def peaks_at(curve: Curve, lines: FloatArray, width: FloatArray, half: FloatArray) -> Peaks:
+    """Where the curve's peaks are, each a bell on a sloping background.
+
+    Parameters
+    ----------
+    curve:
+        The curve.
+    lines, width, half:
+        2theta, standard deviation and half the window of each, rad, shape (n,).
+    """
+    found = []
+    for line, own, reach in zip(lines, width, half, strict=True):
+        near = np.abs(curve.two_theta - line) < reach
+        x, y = curve.two_theta[near] - line, curve.intensity[near]
+        if near.sum() >= _FEWEST_BINS:
+            fitted = _bell(x, y, curve.sigma[near], float(own))
+            if fitted is not None:
+                found.append((line, *fitted))
+    columns = np.array(found).reshape(-1, 3).T
+    return Peaks(columns[0], columns[1], columns[2])
+
+
+def _bell(
+    x: FloatArray, y: FloatArray, sigma: FloatArray, width: float
+) -> tuple[float, float] | None:
+    """Place of a bell and its error; None where there is none."""
+
+    def model(x: FloatArray, height: float, place: float, spread: float, level: float, slope: float) -> FloatArray:  # fmt: skip  # noqa: PLR0913, PLR0917, E501
+        bell = np.exp(-0.5 * ((x - place) / spread) ** 2)
+        return np.asarray(height * bell + level + slope * x / width)
+
+    level = float(np.median(y))
+    start = (float(y.max()) - level, 0.0, width, level, 0.0)
+    weights = np.maximum(sigma, 0.05 * float(np.median(sigma)) + 1e-30)
+    try:
+        values, covariance = curve_fit(model, x, y, start, weights, maxfev=300)
+    except RuntimeError:  # no convergence: there is no peak
+        return None
+    error = float(np.sqrt(covariance[1, 1]))
+    height = float(np.sqrt(covariance[0, 0]))
+    inside = abs(values[1]) < np.abs(x).max() and 0.2 * width < abs(values[2]) < 4 * width
+    if not np.isfinite(error) or not inside or values[0] < 5 * height:
+        return None
+    return float(values[1]), error
+
+
+def unexplained(curve: Curve, lines: Lines, width: float) -> tuple[float, list[float]]:
+    """Part of the peaks' heights that no line of the calibrant explains, and where they are.
+
+    Parameters
+    ----------
+    curve:
+        The curve, its bins smaller than ``width``.
+    lines:
+        All lines of the calibrant.
+    width:
+        Standard deviation of its rings, rad.
+    """
+    noise = np.maximum(curve.sigma, 1e-30)
+    places, properties = find_peaks(curve.intensity, prominence=0.0)
+    if not places.size:
+        return 0.0, []
+    height = properties["prominences"]
+    step = float(np.median(np.diff(curve.two_theta)))
+    narrow = peak_widths(curve.intensity, places)[0] * step < _NARROW * 2.355 * max(width, step)
+    strong = narrow & (height > _SIGNIFICANT * noise[places]) & (height > _PART * height[narrow].max(initial=0.0))  # fmt: skip  # noqa: E501
+    angles, height = curve.two_theta[places[strong]], height[strong]
+    if not angles.size:
+        return 0.0, []
+    nearest = np.abs(angles[:, None] - lines.two_theta[None, :]).min(axis=1)
+    stray = nearest > 3.0 * width + step
+    return float(height[stray].sum() / height.sum()), angles[stray].tolist()

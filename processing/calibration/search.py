@@ -1,0 +1,275 @@
+"""Approximate geometries from the crests of rings: where the beam is, how the detector is tilted.
+
+Crests run along the rings: their directions alone tell where the beam meets the detector, and
+roughly the tilt. What is left, the distance, is scanned for where most crests lie on lines of the
+calibrant. The best few are fitted to the lines themselves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringline.processing.calibration.places import places_on
+from ringline.processing.calibration.ridges import Ridges
+from ringline.processing.calibration.search_kernels import fit_rings, line_score
+from ringline.processing.detector import Detector
+from ringline.processing.geometry import Geometry
+from ringline.processing.types import BoolArray, FloatArray
+
+STRAY = 0.2
+"""Part of the crests that are on no ring."""
+_NO_LINES = np.zeros(0)
+_PAIRS = 4000
+_CELLS = (0.04, 0.15)
+"""Sides of squares, in sizes of the detector, in which crossings of normals are counted."""
+_STARTS = 4
+_DISTANCES = (0.4, 1.2, 4.0)
+"""At which directions are fitted first, in sizes of the detector."""
+_RANGE = (0.1, 80.0)
+"""Distances that are scanned, in sizes of the detector."""
+_STEP = 0.004
+"""Between distances that are scanned, relative."""
+_COARSE = 24
+_KEPT = 5
+_PEAKS = 6
+_FITTED = 14
+_DIFFERENT = 0.02
+_FEW = 1000
+"""Crests that are enough to scan with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crests:
+    """Crests in space, and the scales of the detector they are on."""
+
+    points: FloatArray
+    """m, shape (n, 3)."""
+    tangents: FloatArray
+    """Unit vectors along the crests, shape (n, 3)."""
+    size: float
+    """Of the detector's longer side, m."""
+    blur: float
+    """To which a crest is known, m."""
+
+    @property
+    def few(self) -> "Crests":
+        """A part of them, for scans."""
+        every = max(1, len(self.points) // _FEW)
+        return Crests(self.points[::every], self.tangents[::every], self.size, self.blur)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A geometry in the numbers of ``search_kernels``, and how well crests lie on its rings."""
+
+    params: FloatArray
+    score: float
+    """Mean logarithm of the likelihood over that by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is known before, in the numbers of ``search_kernels``; shape (5,)."""
+
+    values: FloatArray
+    sigma: FloatArray
+
+    def rows(self, number: int, scale: float) -> FloatArray:
+        """As the kernels take it: weights such that all crests together stand against it."""
+        weights = 1.0 / (number * self.sigma**2)
+        return np.stack([self.values, weights * np.minimum(1.0, scale / scale)])
+
+
+def crests_of(ridges: Ridges, detector: Detector) -> Crests:
+    """Crests with their places and directions in space."""
+    points = places_on(detector, ridges.slow, ridges.fast)
+    ahead, behind = (
+        places_on(
+            detector,
+            ridges.slow - s * ridges.across_fast,
+            ridges.fast + s * ridges.across_slow,
+        )
+        for s in (0.5, -0.5)
+    )
+    along = ahead - behind
+    length = np.linalg.norm(along, axis=1)
+    good = length > 0
+    size = max(detector.known_shape) * max(detector.pixel1, detector.pixel2)
+    pixel = max(detector.pixel1, detector.pixel2)
+    return Crests(points[good], along[good] / length[good, None], size, 0.5 * ridges.bin * pixel)
+
+
+def search(
+    crests: Crests, lines: FloatArray, free: BoolArray, prior: Prior | None = None
+) -> list[Candidate]:
+    """Geometries whose rings the crests lie on, the best first.
+
+    Parameters
+    ----------
+    crests:
+        At least six.
+    lines:
+        2theta of the calibrant's rings, rad, ascending.
+    free:
+        Which numbers are fitted, shape (5,).
+    prior:
+        A guess; None: anywhere.
+    """
+    few = crests.few
+    starts = [prior.values] if prior is not None else list(_starts(few))
+    found: list[Candidate] = []
+    for params in _by_direction(few, starts, free, prior):
+        found += _by_distance(few, lines, params, free, prior)
+    found.sort(key=lambda one: -one.score)
+    fitted = [_fitted(few, lines, one.params, free, prior) for one in _distinct(found)[:_FITTED]]
+    fitted.sort(key=lambda one: -one.score)
+    best = [_fitted(crests, lines, one.params, free, prior) for one in _distinct(fitted)[:3]]
+    return sorted(best, key=lambda one: -one.score)
+
+
+def numbers_of(geometry: Geometry) -> FloatArray:
+    """A geometry in the numbers of ``search_kernels``."""
+    b1, b2, b3 = geometry.rotation[2].tolist()
+    away = geometry.distance / b3
+    return np.array([geometry.poni1 + away * b1, geometry.poni2 + away * b2, np.log(away), b1, b2])
+
+
+def geometry_of(params: FloatArray, detector: Detector, wavelength: float) -> Geometry:
+    """The geometry of the numbers of ``search_kernels``; rot3 is 0."""
+    c1, c2, log_away, b1, b2 = params.tolist()
+    b3 = float(np.sqrt(1.0 - b1 * b1 - b2 * b2))
+    away = float(np.exp(log_away))
+    return Geometry(
+        distance=away * b3,
+        poni1=c1 - away * b1,
+        poni2=c2 - away * b2,
+        rot1=float(np.arctan2(-b2, b3)),
+        rot2=float(np.arcsin(b1)),
+        wavelength=wavelength,
+        detector=detector,
+    )
+
+
+def _starts(crests: Crests) -> Iterator[FloatArray]:
+    """Where many normals of crests cross, with the detector upright."""
+    crossings = _crossings(crests)
+    places = []
+    for cell in _CELLS:
+        side = cell * crests.size
+        squares, counts = np.unique(np.floor(crossings / side), axis=0, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:_STARTS]
+        places += [(squares[k] + 0.5) * side for k in order]
+    for c1, c2 in places:
+        for distance in _DISTANCES:
+            yield np.array([c1, c2, np.log(distance * crests.size), 0.0, 0.0])
+
+
+def _crossings(crests: Crests) -> FloatArray:
+    random = np.random.default_rng(1)  # the same each time
+    number = len(crests.points)
+    one, other = random.integers(0, number, (2, _PAIRS))
+    points, across = crests.points[:, :2], crests.tangents[:, 1::-1] * np.array([-1.0, 1.0])
+    a, b, between = across[one], across[other], points[other] - points[one]
+    sine = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    good = np.abs(sine) > 0.15
+    along = (between[:, 0] * b[:, 1] - between[:, 1] * b[:, 0])[good] / sine[good]
+    found = points[one][good] + along[:, None] * a[good]
+    return found if len(found) else points.mean(axis=0, keepdims=True)
+
+
+def _by_direction(
+    crests: Crests, starts: list[FloatArray], free: BoolArray, prior: Prior | None
+) -> list[FloatArray]:
+    """Numbers that make the rings run along the crests, from each start; the best few."""
+    found = []
+    for start in starts:
+        params = start
+        for scale in (0.15, 0.05):
+            params, cost = _fit(crests, _NO_LINES, params, scale, free, prior)
+        found.append((float(cost), params))
+    found.sort(key=lambda one: one[0])
+    kept: list[FloatArray] = []
+    for _, params in found:
+        near = [np.abs((params - other)[[0, 1, 3, 4]]).max() < _DIFFERENT for other in kept]
+        if not any(near):
+            kept.append(params)
+    return kept[:_KEPT]
+
+
+def _by_distance(
+    crests: Crests, lines: FloatArray, params: FloatArray, free: BoolArray, prior: Prior | None
+) -> list[Candidate]:
+    """The distances at which most crests lie on lines; beam and tilt follow the distance."""
+    logs = _distances(crests, params, free, prior)
+    coarse = np.linspace(logs[0], logs[-1], _COARSE if len(logs) > _COARSE else 1)
+    follow = free & (np.arange(5) != 2)
+    table = []
+    for log_away in coarse:
+        start = params.copy()
+        start[2] = log_away
+        table.append(_fit(crests, _NO_LINES, start, 0.05, follow, prior)[0])
+    columns = np.array(table).T
+    scanned = np.stack([np.interp(logs, coarse, column) for column in columns], axis=1)
+    scanned[:, 2] = logs
+    scores = np.array(
+        [
+            line_score(
+                one, crests.points, lines, np.array([crests.blur / np.exp(one[2]), 0.006]), STRAY
+            )
+            for one in scanned
+        ]
+    )
+    found: list[Candidate] = []
+    taken = np.zeros(len(logs), dtype=bool)
+    for k in np.argsort(-scores, kind="stable"):
+        if not taken[k]:
+            taken[max(k - 3, 0) : k + 4] = True
+            found.append(Candidate(scanned[k], float(scores[k])))
+        if len(found) == _PEAKS:
+            break
+    return found
+
+
+def _distances(
+    crests: Crests, params: FloatArray, free: BoolArray, prior: Prior | None
+) -> FloatArray:
+    """Logarithms of the distances to scan."""
+    if not free[2]:
+        return params[2:3].copy()
+    if prior is not None:
+        reach = 2.5 * prior.sigma[2]
+        return np.arange(prior.values[2] - reach, prior.values[2] + reach, _STEP)
+    return np.arange(*np.log(np.array(_RANGE) * crests.size), _STEP)
+
+
+def _fitted(
+    crests: Crests, lines: FloatArray, params: FloatArray, free: BoolArray, prior: Prior | None
+) -> Candidate:
+    """The numbers fitted to the lines, ever more strictly."""
+    for part in (0.003, 0.0015, 0.0006, 0.0003):
+        scale = part + 0.7 * crests.blur / float(np.exp(params[2]))
+        params, _ = _fit(crests, lines, params, scale, free, prior)
+    blur = np.array([crests.blur / np.exp(params[2]), 0.001])
+    return Candidate(params, float(line_score(params, crests.points, lines, blur, STRAY)))
+
+
+def _fit(
+    crests: Crests,
+    lines: FloatArray,
+    start: FloatArray,
+    scale: float,
+    free: BoolArray,
+    prior: Prior | None,
+) -> tuple[FloatArray, float]:
+    known = np.zeros((2, 5)) if prior is None else prior.rows(len(crests.points), scale)
+    params, cost = fit_rings(start, crests.points, crests.tangents, lines, scale, free, known, 25)
+    return params, float(cost)
+
+
+def _distinct(found: list[Candidate]) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for one in found:
+        if all(np.abs(one.params - other.params).max() > 1e-4 for other in kept):
+            kept.append(one)
+    return kept

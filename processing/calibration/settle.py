@@ -1,0 +1,203 @@
+"""From an approximate geometry to the best one: measure rings, refine, and measure again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringline.processing.calibration.image import CalibrationImage
+from ringline.processing.calibration.lines import Lines
+from ringline.processing.calibration.refine import Measured, Refined, refine
+from ringline.processing.calibration.sectors import (
+    NearRings,
+    SectorFit,
+    Window,
+    fit_sectors,
+    near_rings,
+    ring_widths,
+)
+from ringline.processing.calibration.task import CalibrationTask
+from ringline.processing.geometry import Geometry, two_theta_of
+from ringline.processing.positions import PixelPositions
+from ringline.processing.types import BoolArray, FloatArray
+
+_ROUNDS = 7
+_WIDTH_ROUNDS = 3
+"""After which widths stay, so that windows do."""
+_SETTLED = 0.05
+"""Change of a parameter, in its standard errors, that ends the rounds."""
+_REACH = 6.0
+"""Half a window, in standard deviations of a ring's profile."""
+_APART = (6.0, 4.5, 3.5)
+"""Distances between rings, likewise, from which they are told apart: the largest that leaves
+enough rings."""
+_FAINT = 0.03
+"""Height of a neighbour, relative to a ring, that does not disturb it."""
+_ENOUGH_RINGS = 5
+_WEAKEST = 0.002
+_SECTORS = (180, 60, 24)
+"""Of a full turn: as many as leave rings strong enough to be seen."""
+_SEEN = (0.35, 120)
+"""Part of the sectors, or their number, in which rings must be seen, or else larger are taken."""
+_FEWEST_POINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A geometry on which measuring and refining agree."""
+
+    refined: Refined
+    lines: Lines
+    """Rings that are on the detector and stand alone."""
+    near: NearRings
+    fit: SectorFit
+    points: BoolArray
+    """Which groups of ``fit`` are the points of ``refined``, shape (groups,)."""
+
+    @property
+    def measured(self) -> Measured:
+        """The points of ``refined``."""
+        return measured_of(self.fit, self.points)
+
+
+def settle(
+    geometry: Geometry,
+    image: CalibrationImage,
+    lines: Lines,
+    task: CalibrationTask,
+    blur: float,
+) -> Settled | None:
+    """Measure and refine until nothing moves; None where too little of rings is seen.
+
+    Parameters
+    ----------
+    geometry:
+        An approximate one.
+    image:
+        Counts.
+    lines:
+        All lines of the calibrant, of the wavelength of ``geometry``.
+    task:
+        What is refined.
+    blur:
+        Standard deviation of rings and of the misfit to begin with, pixels.
+    """
+    unit = _pixel_angle(geometry, lines.two_theta)
+    width = blur * unit
+    lowest, highest = _range(geometry)
+    there = (lines.two_theta > lowest) & (lines.two_theta < highest) & (lines.strength > _WEAKEST)
+    settled: Settled | None = None
+    sectors = list(_SECTORS)
+    for round_number in range(_ROUNDS):
+        chosen = there & _alone(lines, width, there)
+        if not chosen.any():
+            return settled
+        some = lines.select(chosen)
+        half = np.minimum(_REACH * width, 0.5 * lines.gaps())[chosen]
+        near, fit, width = _in_sectors(
+            geometry,
+            image,
+            (some, half),
+            (width, chosen, unit),
+            sectors,
+            round_number < _WIDTH_ROUNDS,
+        )
+        if fit.seen.sum() < _FEWEST_POINTS:
+            return settled
+        refined = refine(geometry, measured_of(fit, fit.seen), task, task.refined)
+        settled = Settled(refined, some, near, fit, fit.seen)
+        moved = _moved(geometry, refined)
+        geometry = refined.geometry
+        if moved < _SETTLED and round_number >= _WIDTH_ROUNDS:
+            break
+    return settled
+
+
+def _in_sectors(geometry, image, windows, widths, sectors, measure):
+    some, half = windows
+    width, chosen, unit = widths
+    while True:
+        near = near_rings(geometry, image, Window(some.two_theta, half, sectors[0]))
+        if measure and near.off.size:
+            width = _updated(width, ring_widths(near, width[chosen]), chosen, unit)
+        fit = fit_sectors(near, width[chosen], image.counts.shape[1])
+        enough = fit.seen.sum() >= min(_SEEN[0] * fit.visible.sum(), _SEEN[1])
+        if enough or len(sectors) == 1:
+            return near, fit, width
+        sectors.pop(0)
+
+
+def measured_of(fit: SectorFit, which: BoolArray) -> Measured:
+    """Some groups as points to refine with."""
+    return Measured(
+        fit.slow[which], fit.fast[which], fit.shift[which], fit.sigma[which], fit.ring[which]
+    )
+
+
+def _moved(before: Geometry, refined: Refined) -> float:
+    errors = np.sqrt(np.diag(refined.covariance))
+    steps = [abs(getattr(refined.geometry, name) - getattr(before, name)) for name in refined.names]
+    return float(np.max(np.array(steps) / np.maximum(errors, 1e-300)))
+
+
+def _pixel_angle(geometry: Geometry, two_theta: FloatArray) -> FloatArray:
+    """2theta over a pixel, rad, at about the angles given."""
+    tilt = float(np.hypot(*geometry.rotation[2, :2]))
+    along = np.maximum(np.cos(np.maximum(two_theta - tilt, 0.0)), 0.2)
+    away = geometry.distance / np.cos(tilt)
+    pixel = max(geometry.detector.pixel1, geometry.detector.pixel2)
+    return np.asarray(pixel / away * along**2)
+
+
+def _range(geometry: Geometry) -> tuple[float, float]:
+    """2theta on the detector, rad."""
+    positions = PixelPositions(geometry)
+    slow, _ = geometry.detector.known_shape
+    rows = [slice(k, k + 1) for k in range(0, slow, max(1, slow // 64))] + [slice(slow - 1, slow)]
+    values = [two_theta_of(*positions.center_positions(row)) for row in rows]
+    return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+
+
+def _alone(lines: Lines, width: FloatArray, there: BoolArray) -> BoolArray:
+    """Rings that neighbours do not disturb."""
+    for apart in _APART:
+        found = _apart_by(lines, apart * width)
+        if (found & there).sum() >= _ENOUGH_RINGS:
+            break
+    return found
+
+
+def _apart_by(lines: Lines, distance: FloatArray) -> BoolArray:
+    """Rings without a strong neighbour within a distance."""
+    angle, height = lines.two_theta, lines.strength
+    alone = np.ones(angle.size, dtype=bool)
+    for step in range(1, min(angle.size, 12)):
+        near = angle[step:] - angle[:-step] < distance[step:]
+        alone[step:] &= ~(near & (height[:-step] > _FAINT * height[step:]))
+        alone[:-step] &= ~(near & (height[step:] > _FAINT * height[:-step]))
+    return alone
+
+
+def _updated(
+    width: FloatArray, found: FloatArray, chosen: BoolArray, unit: FloatArray
+) -> FloatArray:
+    """Widths as found; of rings that were not measured, as of a usual one in pixels."""
+    usual = float(np.median(found / unit[chosen]))
+    new = usual * unit
+    new[chosen] = np.clip(found, 0.5 * new[chosen], 2.5 * new[chosen])
+    return np.asarray(np.clip(new, 0.3 * width, 2.0 * width))
+
+
+def halves(settled: Settled, task: CalibrationTask) -> Sequence[Refined]:
+    """The geometry of every other sector, and that of the sectors between."""
+    index = np.nonzero(settled.points)[0]
+    used = index[settled.refined.used]
+    parity = (settled.fit.sector[used] + settled.fit.ring[used]) % 2
+    found = []
+    for half in (0, 1):
+        which = np.zeros(settled.points.size, dtype=bool)
+        which[used[parity == half]] = True
+        found.append(
+            refine(settled.refined.geometry, measured_of(settled.fit, which), task, task.refined)
+        )
+    return found
