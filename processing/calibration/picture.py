@@ -28,6 +28,10 @@ from ringline.processing.types import ImageArray
 ACCEPTED, REJECTED = "#1f8a4c", "#c1121f"
 _LINE = 14.4
 """Height of a line of words, points."""
+_RISE = 28.0
+"""How far words begin above their panel, points: there is room under the labels of an axis."""
+_LINES = 17
+"""Of checks, that have room; where there are more they are smaller."""
 _STYLE = {
     "font.size": 10.5,
     "font.family": "DejaVu Sans",
@@ -69,12 +73,12 @@ def draw_calibration(
     """
     view = View(image, calibration)
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(16.0, 9.4), facecolor="white")
+        figure = Figure(figsize=(16.0, 10.0), facecolor="white")
         FigureCanvasAgg(figure)
         _draw_banner(figure, calibration)
         grid = figure.add_gridspec(
-            1, 2, width_ratios=(1.0, 1.1), left=0.045, right=0.985, top=0.855, bottom=0.065,
-            wspace=0.24,
+            1, 2, width_ratios=(1.0, 1.12), left=0.045, right=0.985, top=0.86, bottom=0.07,
+            wspace=0.27,
         )  # fmt: skip
         _draw_left(figure, grid, view)
         _draw_right(figure, grid, view)
@@ -129,7 +133,7 @@ def _draw_right(figure: Figure, grid: GridSpec, view: View) -> None:
     calibration = view.calibration
     points = calibration.points
     residuals = calibration.geometry is not None and points is not None and bool(points.used.any())
-    heights = [1.25 if residuals else 0.0, 1.05 if calibration.curve.size else 0.0, 1.0]
+    heights = [1.1 if residuals else 0.0, 0.95 if calibration.curve.size else 0.0, 1.3]
     rows = [height for height in heights if height]
     right = grid[1].subgridspec(len(rows), 1, height_ratios=rows, hspace=0.58)
     place = iter(range(len(rows)))
@@ -142,6 +146,7 @@ def _draw_right(figure: Figure, grid: GridSpec, view: View) -> None:
         axes.set_title("Integrated, with the calibrant's lines", pad=29)
     words = figure.add_subplot(right[next(place)])
     words.set_axis_off()
+    words.set_anchor("N")
     _write_parameters(words, calibration)
     _write_checks(words, calibration)
 
@@ -150,9 +155,7 @@ def _draw_residual_row(figure: Figure, row: GridSpecFromSubplotSpec, view: View)
     azimuths = figure.add_subplot(row[0])
     angles = figure.add_subplot(row[1], sharey=azimuths)
     draw_residuals(azimuths, angles, view)
-    azimuths.set_title(
-        f"What is left, rms {view.scatter:.2g} pixel: against azimuth (black: each 10°)"
-    )
+    azimuths.set_title("What is left, against azimuth; black: mean of each 10°")
     angles.set_title("of each ring")
 
 
@@ -160,16 +163,17 @@ def _write_parameters(axes: Axes, calibration: Calibration) -> None:
     parameters = parameters_of(calibration)
     rows = [(found.name, f"{found.words} {found.unit}") for found in parameters]
     for number, (name, words) in enumerate(rows or _asked(calibration.task)):
-        _write(axes, (0.0, number), name, FAINT)
-        _write(axes, (0.145, number), words)
+        _write(axes, (0.0, _LINE * number), name, color=FAINT)
+        _write(axes, (0.145, _LINE * number), words)
 
 
-def _write(axes: Axes, place: tuple[float, int], words: str, color: str = INK) -> None:
-    """Words at a part of the panel's width and in a line, counted from its top."""
-    left, line = place
+def _write(
+    axes: Axes, place: tuple[float, float], words: str, *, color: str = INK, size: float = 10.0
+) -> None:
+    """Words at a part of the panel's width and at points below its top."""
     axes.annotate(
-        words, (left, 1.0), (0, 6 - _LINE * line), xycoords="axes fraction",
-        textcoords="offset points", fontsize=10, color=color, va="top", annotation_clip=False,
+        words, (place[0], 1.0), (0, _RISE - place[1]), xycoords="axes fraction",
+        textcoords="offset points", fontsize=size, color=color, va="top", annotation_clip=False,
     )  # fmt: skip
 
 
@@ -191,10 +195,14 @@ def _asked(task: CalibrationTask) -> list[tuple[str, str]]:
 
 
 def _write_checks(axes: Axes, calibration: Calibration) -> None:
-    line = 0
-    for check in calibration.verdict.checks:
-        color, mark = (ACCEPTED, "✓") if check.passed else (REJECTED, "✗")
-        _write(axes, (0.45, line), mark, color)
-        for words in textwrap.wrap(check.words, 54):
-            _write(axes, (0.48, line), words, INK if check.passed else REJECTED)
-            line += 1
+    checks = [(check, textwrap.wrap(check.words, 56)) for check in calibration.verdict.checks]
+    number = sum(len(lines) for _, lines in checks)
+    small = min(1.0, _LINES / max(1, number))
+    below = 0.0
+    for check, lines in checks:
+        mark, color = ("✓", ACCEPTED) if check.passed else ("✗", REJECTED)
+        _write(axes, (0.45, below), mark, color=color, size=9.6 * small)
+        for words in lines:
+            color = INK if check.passed else REJECTED
+            _write(axes, (0.475, below), words, color=color, size=9.6 * small)
+            below += 0.93 * _LINE * small

@@ -24,6 +24,8 @@ _LABELLED = 14
 _DASHES = (0.0, (7.0, 9.0))
 """Between them a ring of the image is seen, which a line would hide."""
 _BINS = 36
+_FEWEST = 3
+"""Points of which a mean is drawn."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,6 @@ class View:
         """Measured minus calculated, pixels outwards, shape (n,)."""
         assert self.calibration.points is not None
         return np.asarray(self.calibration.points.residual / self.angle_per_pixel)
-
-    @property
-    def scatter(self) -> float:
-        """Root mean square of the residuals of points that were used, pixels."""
-        assert self.calibration.points is not None
-        used = self.residuals[self.calibration.points.used != 0]
-        return float(np.sqrt(np.mean(used**2)))
 
     @cached_property
     def colors(self) -> Normalize:
@@ -159,7 +154,7 @@ def draw_residuals(azimuths: Axes, angles: Axes, view: View) -> None:
     used = points.used != 0
     chi, found = np.rad2deg(points.chi[used]), view.residuals[used]
     error = (points.sigma / view.angle_per_pixel)[used]
-    azimuths.errorbar(chi, found, error, fmt="none", ecolor="#b9c2ca", elinewidth=0.5, zorder=1)
+    azimuths.errorbar(chi, found, error, fmt="none", ecolor="#b9c2ca80", elinewidth=0.5, zorder=1)
     azimuths.scatter(chi, found, s=7, c=found, cmap=RESIDUALS, norm=view.colors,
                      edgecolors="#22303c55", linewidths=0.3, zorder=2)  # fmt: skip
     centers, means, errors = _by_sector(chi, found)
@@ -178,21 +173,21 @@ def draw_residuals(azimuths: Axes, angles: Axes, view: View) -> None:
 
 def _draw_by_ring(axes: Axes, view: View, points: ControlPoints, found: FloatArray) -> None:
     ring = points.ring[points.used != 0]
-    rows = [(view.calibration.rings[n], found[ring == n]) for n in np.unique(ring)]
+    numbers, counts = np.unique(ring, return_counts=True)
+    rows = [(view.calibration.rings[n], found[ring == n]) for n in numbers[counts >= _FEWEST]]
     places = [np.rad2deg(fitted.two_theta) for fitted, _ in rows]
     means = [float(values.mean()) for _, values in rows]
-    errors = [float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-              for _, values in rows]  # fmt: skip
+    errors = [float(values.std(ddof=1)) / len(values) ** 0.5 for _, values in rows]
     axes.errorbar(places, means, errors, fmt="o", color=INK, markersize=3.5, elinewidth=1.1)
     axes.set_xlabel("2θ (degree)")
     axes.tick_params(labelleft=False)
 
 
 def _by_sector(chi: FloatArray, found: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Centers, means and their standard errors of sectors with at least three points."""
+    """Centers, means and their standard errors of sectors."""
     sector = np.clip(((chi + 180.0) * _BINS / 360.0).astype(int), 0, _BINS - 1)
     number = np.bincount(sector, minlength=_BINS)
-    kept = np.flatnonzero(number >= 3)
+    kept = np.flatnonzero(number >= _FEWEST)
     groups = [found[sector == n] for n in kept]
     means = np.array([values.mean() for values in groups])
     errors = np.array([values.std(ddof=1) / len(values) ** 0.5 for values in groups])
