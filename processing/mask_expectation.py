@@ -18,6 +18,8 @@ _PRIOR = 100.0
 """Photons that a square must have for its own departure from the ring to count half."""
 _NEAR = 15
 """Side of the square, pixels, whose sum bounds what a pixel measures where photons are rare."""
+_THIRD_OF_48 = 1.6
+"""Standard deviations by which the third smallest of 48 normal numbers is below their mean."""
 _FEWEST = 24.5
 """Pixels that must measure, of the 49 in the square of the neighbours."""
 _PARTS = 16
@@ -33,7 +35,7 @@ class Expectation:
     lower: FloatArray
     upper: FloatArray
     around: FloatArray
-    """What there is at least around the pixel: the third smallest of its neighbours."""
+    """What there is at least around the pixel, as its darkest neighbours say."""
     scatter: FloatArray | float = 0.0
     """Standard deviation of pixels beyond that of counting, relative to what is expected."""
 
@@ -64,7 +66,8 @@ def local_expectation(statistics: FrameStatistics, signal: FloatArray) -> Expect
     photons, exposed = box(tame, measured, _NEAR), box(frames, measured, _NEAR)
     with np.errstate(invalid="ignore", divide="ignore"):
         bound = (photons + 3.0 * np.sqrt(photons) + 5.0) / exposed
-    return Expectation(lower, np.maximum(high, bound), low)
+    around = low + _THIRD_OF_48 * np.sqrt(low / frames)
+    return Expectation(lower, np.maximum(high, bound), around)
 
 
 def ring_expectation(

@@ -220,7 +220,7 @@ def _judge(
     }
 
 
-_PRIORITY = ("gap", "dead", "hot", "noisy", "shadow", "weak")
+_PRIORITY = ("gap", "dead", "noisy", "hot", "shadow", "weak")
 
 
 def _disjoint(masks: Mapping[str, BoolArray]) -> dict[str, BoolArray]:

@@ -70,7 +70,9 @@ def _is_spot(evidence: Evidence) -> BoolArray:
     excess = np.where(measured, statistics.lasting_total / frames - mean, 0.0)
     around = ndimage.maximum_filter(excess, footprint=_RING_OF_EIGHT, mode="constant")
     shared = ndimage.convolve(excess, _RING_OF_EIGHT.astype(float), mode="constant") - around
-    noise = np.sqrt(np.maximum(7.0 * mean / frames, 0.0))
+    # Where photons are rare the darkest neighbours say nothing of the others.
+    upper = np.nan_to_num(evidence.expectation.upper) + evidence.dark
+    noise = np.sqrt(7.0 * np.minimum(upper, 2.0 * mean + 3.0 / frames) / frames)
     return np.asarray(shared > _SHARED * excess + 3.0 * noise)
 
 

@@ -7,21 +7,16 @@ import numpy as np
 from scipy import ndimage, special
 
 from ringline.processing.mask_expectation import box
-from ringline.processing.mask_rings import FEWEST, Members, Scattering, rings_of
+from ringline.processing.mask_light import RingLight, Smoothed, surroundings
+from ringline.processing.mask_rings import FEWEST, Scattering
 from ringline.processing.mask_settings import MaskSettings
 from ringline.processing.mask_statistics import FrameStatistics
-from ringline.processing.types import BoolArray, FloatArray, IntArray
+from ringline.processing.types import BoolArray, FloatArray
 
 _WIDEST = 31
-_RING_WIDTH = 1.0
-_IN_STOP = 0.3
-_LIT = 0.75
-"""Quantile of a ring that is taken to be lit."""
+"""Largest side of squares, pixels."""
 _WITHOUT_GEOMETRY = 0.4
-_CELLS = 64
-"""Cells along the longer side of the coarse image that surroundings are taken from."""
-_BETWEEN_RINGS = 0.3
-"""Quantile of the cells around that is taken to be between rings, and lit."""
+"""What ``shadow_below`` is multiplied by where there is none."""
 _OF_LARGEST = 0.1
 """Without a geometry, smallest area relative to that of the largest shadow."""
 _OUTSIDE = 0.25
@@ -30,21 +25,6 @@ _PENUMBRA = 3
 """Pixels next to an edge that may be neither bright nor dark."""
 _RIM = 4
 """Pixels on either side of the edge whose brightness is compared."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Smoothed:
-    """An image in which each pixel stands for the square around it, shape (slow, fast)."""
-
-    photons: FloatArray
-    exposure: FloatArray
-    measured: BoolArray
-
-    @property
-    def rate(self) -> FloatArray:
-        """Photons a frame; NaN where nothing measures."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.measured, self.photons / self.exposure, np.nan)
 
 
 def find_shadow(
@@ -58,9 +38,8 @@ def find_shadow(
     With a geometry an area is dark where it has less than ``shadow_below`` of the scattering
     between the rings at its angle, as the brighter part of each ring shows it; within the beam
     stop, of that just outside. A shadow that covers three quarters of rings elsewhere cannot be
-    told.
-    Without one it is dark relative to the median of a third of the image around, and only the
-    largest such areas are taken.
+    told. Without one it is dark relative to what is not bright in a third of the image around, and
+    only the largest such areas are taken.
 
     Parameters
     ----------
@@ -74,19 +53,25 @@ def find_shadow(
     below = settings.shadow_below * (_WITHOUT_GEOMETRY if scattering is None else 1.0)
     seen = np.ones(measured.shape) if scattering is None else scattering.seen
     exposure = statistics.valid * seen
-    # A hot pixel must not light the squares around it.
-    tame = np.minimum(signal, 4.0 * ndimage.median_filter(signal, 3) + 10.0)
+    # Single pixels must not light or darken the squares around them.
+    usual = ndimage.median_filter(signal, 3)
+    tame = np.clip(signal, 0.5 * usual - 2.0 * np.sqrt(usual), 4.0 * usual + 10.0)
+    light = None if scattering is None else RingLight(tame, exposure, scattering)
     # Small squares see narrow dark shadows, large ones those that are hardly dark.
     for depth in (0.5 * below, below):
         wider = _side(signal[measured], depth, settings.chance(measured.size))
         if wider == side:
             continue
         side = wider
-        smoothed = _Smoothed(box(tame, measured, side), box(exposure, measured, side), measured)
-        if scattering is None:
-            expected, lit = _surroundings(smoothed.rate), np.ones_like(exposure)
+        smoothed = Smoothed(
+            photons=box(tame, measured, side),
+            exposure=box(exposure, measured, side),
+            measured=measured,
+        )
+        if light is None:
+            expected, lit = surroundings(smoothed.rate), np.ones_like(exposure)
         else:
-            expected, lit = _ring_levels(smoothed, scattering)
+            expected, lit = light.levels(smoothed)
         dark |= _dark(smoothed, below * expected, expected, settings)
         with np.errstate(invalid="ignore", divide="ignore"):
             relative = smoothed.rate / lit
@@ -106,7 +91,7 @@ def _side(photons: FloatArray, depth: float, chance: float) -> int:
 
 
 def _dark(
-    smoothed: _Smoothed, bound: FloatArray, expected: FloatArray, settings: MaskSettings
+    smoothed: Smoothed, bound: FloatArray, expected: FloatArray, settings: MaskSettings
 ) -> BoolArray:
     mean = expected * smoothed.exposure
     with np.errstate(invalid="ignore"):
@@ -114,62 +99,6 @@ def _dark(
     chance = settings.chance(found.size)
     found[found] = special.gammaincc(smoothed.photons[found] + 1.0, mean[found]) < chance
     return found
-
-
-def _ring_levels(smoothed: _Smoothed, scattering: Scattering) -> tuple[FloatArray, FloatArray]:
-    """At each pixel what there is between the rings, and on the ring, where it is lit."""
-    rings, use = rings_of(scattering, _RING_WIDTH), smoothed.measured
-    level = Members(rings.ring[use], rings.count).quantile(smoothed.rate[use], _LIT)
-    known = np.isfinite(level)
-    if not known.any():
-        return np.full(use.shape, np.nan), np.full(use.shape, np.nan)
-    numbers = np.arange(rings.count)
-    level = np.interp(numbers, numbers[known], level[known])
-    window = 2 * max(10, rings.count // 40) + 1
-    if float(scattering.two_theta.min()) < 4.0 * scattering.step:
-        stop, outside = _stop(level, np.bincount(rings.ring.ravel()), window)
-        level[:stop] = np.maximum(level[:stop], outside)
-    between = ndimage.percentile_filter(level, 20.0, size=window, mode="nearest")
-    # Pixels of one ring differ on a steep flank: none is less bright than the next but one.
-    between = np.minimum(between, ndimage.minimum_filter(level, 5, mode="nearest"))
-    return between[rings.ring], level[rings.ring]
-
-
-def _stop(level: FloatArray, members: IntArray, window: int) -> tuple[int, float]:
-    """How many rings from the beam on are in the beam stop's shadow, and the level outside.
-
-    Those up to which four fifths of the pixels are dark, relative to the darkest of the next few,
-    and from there on those of the penumbra. Whatever scatters may rise from the beam on, but not
-    as steeply as from ``_IN_STOP``.
-    """
-    for stop in range(level.size // 2, 0, -1):
-        after = level[stop + 1 : stop + 1 + window]
-        dark = members[:stop][level[:stop] < _IN_STOP * after.min()].sum()
-        if after.min() > 0 and dark >= 0.8 * members[:stop].sum():
-            plateau = float(np.median(after))
-            return stop + int(np.argmax(level[stop:] >= plateau)), plateau
-    return 0, 0.0
-
-
-def _surroundings(rate: FloatArray) -> FloatArray:
-    """Level of what is not bright in a third of the image around each pixel, from coarse cells."""
-    side = max(1, -(-max(rate.shape) // _CELLS))
-    known = np.isfinite(rate)
-    cells = [np.arange(0, n, side) for n in rate.shape]
-    total, number = (
-        np.add.reduceat(np.add.reduceat(values, cells[0], axis=0), cells[1], axis=1)
-        for values in (np.where(known, rate, 0.0), known.astype(np.float64))
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        coarse = total / number
-    reach = max(1, max(coarse.shape) // 6)
-    around = np.full_like(coarse, np.nan)
-    for i, j in np.ndindex(*coarse.shape):
-        part = coarse[max(i - reach, 0) : i + reach + 1, max(j - reach, 0) : j + reach + 1]
-        if np.isfinite(part).any():
-            around[i, j] = np.nanquantile(part, _BETWEEN_RINGS)
-    whole = np.repeat(np.repeat(around, side, axis=0), side, axis=1)
-    return np.asarray(whole[: rate.shape[0], : rate.shape[1]])
 
 
 def _beam(scattering: Scattering) -> BoolArray | None:
