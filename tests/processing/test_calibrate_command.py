@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ringline.processing import read_poni, write_detector_file, write_poni
+from ringline.processing import pixel_arrays, read_poni, write_detector_file, write_poni
 from ringline.processing.calibration import (
     Calibration,
     CalibrationTask,
@@ -264,3 +264,60 @@ def test_the_record_must_not_replace_the_image(
     words = ["--guess", calibrated.guess, "--record", str(calibrated.folder / "image.h5")]
     assert calibrated.run(*words, image="image.h5#0") == 2
     assert "is the image to calibrate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("guessed", [True, False])
+def test_the_image_of_a_powder_becomes_the_poni_file_of_where_the_detector_stood(
+    files: Files,
+    guessed: bool,
+    capsys: pytest.CaptureFixture[str],  # noqa: FBT001
+) -> None:
+    true = made_geometry(PLAIN)
+    guess = replace(true, distance=0.105, poni1=0.029, poni2=0.03, rot1=0.0, rot2=0.0)
+    write_poni(guess, files.folder / "guess.poni")
+    anywhere = ["--detector", detector_file(files), "--energy", ENERGY]
+    words = ["--guess", files.guess] if guessed else anywhere
+    record = files.folder / "record.h5"
+    picture = files.folder / "picture.png"
+    words += ["--record", str(record), "--picture", str(picture)]
+    assert files.run(*words, image="image.h5#0") == 0, capsys.readouterr().err
+    found = read_poni(files.folder / "out.poni")
+    calibration, _ = read_calibration(record)
+    assert calibration.verdict.accepted
+    for name, error in calibration.errors.items():
+        assert abs(getattr(found, name) - getattr(true, name)) < 6 * error, name
+    # Rings are where they were, to a part of a pixel.
+    moved = pixel_arrays(found).two_theta - pixel_arrays(true).two_theta
+    assert np.abs(moved).max() < 0.2 * 3e-4 / 0.1
+    assert picture.stat().st_size > 50_000
+
+
+def test_an_image_without_rings_fails_with_a_reason(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(3).poisson(20, PLAIN.known_shape)
+    with h5py.File(files.folder / "image.h5", "r+") as file:
+        file["noise"] = noise[None]
+    record = files.folder / "record.h5"
+    words = ["--guess", files.guess, "--record", str(record)]
+    assert files.run(*words, image="image.h5::noise") == 3
+    told = capsys.readouterr().err
+    assert "image.h5::noise: rejected: " in told
+    assert not read_calibration(record)[0].verdict.accepted
+    assert not (files.folder / "out.poni").exists()
+
+
+def test_a_real_image_gives_the_geometry_that_another_program_found(
+    shared_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """CeO2 on a Pilatus 1M, calibrated by Dioptas; the image is stored upside down."""
+    image = shared_data("ceo2-pilatus1m/CeO2_Pilatus1M.tif")
+    theirs = read_poni(shared_data("ceo2-pilatus1m/CeO2_Pilatus1M.poni"))
+    words = [str(image), "--calibrant", "CeO2", "--detector", "Pilatus 1M", "--orientation", "2"]
+    words += ["--energy", f"{theirs.energy_kev!r}", "-o", str(tmp_path / "out.poni")]
+    assert main(["calibrate", *words]) == 0
+    found = read_poni(tmp_path / "out.poni")
+    assert found.detector.orientation == 2
+    moved = replace(theirs, detector=found.detector)
+    shift = pixel_arrays(found).two_theta - pixel_arrays(moved).two_theta
+    assert np.abs(shift).max() < 0.3 * 172e-6 / theirs.distance
