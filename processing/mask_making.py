@@ -207,14 +207,12 @@ def _judge(
     else:
         lit = (statistics.valid > 0) & ~shadow
         expectation = ring_expectation(statistics, signal, scattering, lit)
-    evidence = Evidence(
-        statistics, expectation, dark, settings, settings.chance(shadow.size)
-    )  # fmt: skip
-    few = too_few(evidence, settings.weak_below)
+    evidence = Evidence(statistics, expectation, dark, settings, settings.chance(shadow.size))
+    few, hot = too_few(evidence, settings.weak_below), too_many(evidence)
     return {
-        "dead": (too_few(evidence, settings.dead_below) | stuck(evidence)) & ~shadow,
+        "dead": (too_few(evidence, settings.dead_below) | (stuck(evidence) & ~hot)) & ~shadow,
         "weak": few & ~shadow,
-        "hot": too_many(evidence),
+        "hot": hot,
         "noisy": noisy(evidence),
         "shadow": shadow,
     }
