@@ -29,7 +29,9 @@ class Served:
 
     tango_host: str
     device: str
+    """The reducer."""
     trl: str
+    calibrator_trl: str
 
 
 class ServedSystem:
@@ -84,7 +86,8 @@ class ServedSystem:
             info = self._info()
             # Another process's file is one that a killed server left.
             if info.get("pid") == process.pid:
-                return Served(str(info["tango_host"]), str(info["device"]), str(info["trl"]))
+                names = ("tango_host", "device", "trl", "calibrator_trl")
+                return Served(*(str(info[name]) for name in names))
             time.sleep(_POLL)
         raise RecipeError(f"the services were not ready in {START_LIMIT:g} s: {self._last_words()}")
 

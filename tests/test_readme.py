@@ -31,6 +31,9 @@ def served(tmp_path: Path) -> Iterator[Path]:
     np.save(tmp_path / "mask.npy", exposures.mean_images.faults.mask)
     with h5py.File(tmp_path / "frames.h5", "w") as file:
         file["entry/data/data"] = np.random.default_rng(1).poisson(20, (4, *exposures.shape))
+    with h5py.File(tmp_path / "LaB6.h5", "w") as file:
+        mean = np.maximum(exposures.mean_images.at(0.0), 0.0)
+        file["entry/data/data"] = np.random.default_rng(2).poisson(mean)[None].astype(np.uint16)
     command = [sys.executable, "-m", "ringline.processing.command_line", "serve"]
     command += ["--directory", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
@@ -46,13 +49,16 @@ def served(tmp_path: Path) -> Iterator[Path]:
 
 def test_every_python_block_runs_and_they_agree(served: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     check = """
 import numpy as np
 assert profile.intensity.shape == curve.shape == (1000,)
 assert curves.intensity.shape[0] == 10
 assert reduce.accounts().reduced == 3
 assert header.stop["exit_status"] == "success"
+assert found.verdict.accepted
+assert abs(found.geometry.distance - recipe.geometry.distance) < 1e-4
+assert tango.DeviceProxy("ringline/calibrator/1").in_force != ""
 assert np.isfinite(profile.sigma).any()
 """
     script = served / "readme.py"
