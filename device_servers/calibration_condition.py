@@ -40,6 +40,8 @@ def _findings(facts: CalibrationFacts) -> Iterator[Finding]:
     if facts.problem:
         yield Condition.ALARM, f"{facts.problem}: correct this setting"
     yield from forgotten_findings(facts)
+    if readings.lost:
+        yield Condition.ALARM, f"{readings.lost}: correct it, then call Calibrate"
     if readings.outcome.uid:
         yield _outcome(readings)
     if missing := facts.settings.not_set():

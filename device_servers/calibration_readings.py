@@ -114,6 +114,8 @@ class CalibrationReadings:
     outcome: Outcome = field(default_factory=Outcome.blank)
     dismissed: bool = False
     """Whether the operator rejected it."""
+    lost: str = ""
+    """Why the newest calibration came to no result at all."""
     progress: float = 0.0
     step: str = ""
     in_force: str = ""

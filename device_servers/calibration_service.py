@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ringline.callbacks import CalibrationHistory, Decision, StoreError, open_store
+from ringline.callbacks import CalibrationHistory, Decision, open_store
 from ringline.device_servers.calibration_condition import CalibrationFacts, condition_of
 from ringline.device_servers.calibration_job import AbortedError, CalibrationJob, Prepared
 from ringline.device_servers.calibration_readings import CalibrationReadings, Outcome
@@ -21,15 +22,15 @@ from ringline.device_servers.calibration_settings import (
 )
 from ringline.device_servers.chain import Options
 from ringline.device_servers.configuration import changed_by, configuration, refuse_unknown
-from ringline.device_servers.errors import BadInputError, BusyError, NotReadyError
+from ringline.device_servers.enforcement import enforce, former_of
+from ringline.device_servers.errors import REFUSALS, BadInputError, BusyError, NotReadyError
 from ringline.device_servers.images import ImageName
 from ringline.device_servers.known import Finding
 from ringline.device_servers.reducer_link import ReducerLink
 from ringline.device_servers.setting import Setting
 from ringline.device_servers.work import PATIENCE_S, Work
-from ringline.processing import RecipeError, geometry_digest, read_poni
+from ringline.processing import RecipeError, read_poni
 from ringline.processing.calibration import Calibration
-from ringline.processing.calibration.picture import draw_calibration
 from ringline.processing.calibration.record import read_calibration
 from ringline.processing.types import ImageArray
 
@@ -120,12 +121,9 @@ class CalibrationService(Work[CalibrationFacts]):
         with self._lock:
             if self._facts.running:
                 raise BusyError("a calibration is being made: follow State, or call Abort")
-            readings = replace(
-                self._facts.readings, progress=0.0, step=f"reading {image.path.name}", last_error=""
-            )
-            self._facts = replace(self._facts, running=True, readings=readings)
-        self._changed()
+            self._facts = replace(self._facts, running=True)
         self._job = job
+        self._show(progress=0.0, step=f"reading {image.path.name}", last_error="")
         prepared: Future[Prepared] = Future()
         self._submit(self._calibrate, job, prepared)
         try:
@@ -216,7 +214,7 @@ class CalibrationService(Work[CalibrationFacts]):
 
     def _resume(self, history: CalibrationHistory) -> None:
         """Show again what was found last: it can still be put in force."""
-        self._show(former=_former(history, self._link.device))
+        self._show(former=former_of(history, self._link.device))
         mine = [entry for entry in history.list() if entry.device == self._around.device]
         if not mine:
             return
@@ -252,6 +250,9 @@ class CalibrationService(Work[CalibrationFacts]):
             self._know(running=False)  # before the client that waits is told
             prepared.set_exception(error)
             raise
+        before = self.readings
+        # What is shown meanwhile, or after a failure, must not pass for what comes of this one.
+        self._show(outcome=Outcome.blank(), dismissed=False, lost="")
         prepared.set_result(made)
         try:
             calibration = job.calibrate(made)
@@ -259,7 +260,11 @@ class CalibrationService(Work[CalibrationFacts]):
             uid = history.record(calibration, made.image, job.circumstances(self._around.device))
             self._finish(calibration, uid, self._draw(history, uid, made.image, calibration))
         except AbortedError:
-            self._show(step="aborted", progress=0.0)
+            shown = {"outcome": before.outcome, "dismissed": before.dismissed, "lost": before.lost}
+            self._end(**shown, step="aborted", progress=0.0)
+        except REFUSALS as error:
+            self._end(step="failed", lost=f"the calibration failed: {error}")
+            raise
         finally:
             self._know(running=False)
 
@@ -267,6 +272,8 @@ class CalibrationService(Work[CalibrationFacts]):
         self, history: CalibrationHistory, uid: str, image: ImageArray, calibration: Calibration
     ) -> str:
         """The picture's path; a calibration without its picture is still one."""
+        from ringline.processing.calibration.picture import draw_calibration  # noqa: PLC0415 heavy
+
         self._on_progress(1.0, "drawing")
         path = history.find(uid).file.with_suffix(".png")
         try:
@@ -277,13 +284,13 @@ class CalibrationService(Work[CalibrationFacts]):
         return str(path)
 
     def _finish(self, calibration: Calibration, uid: str, picture: str) -> None:
-        """Show the outcome and the end of the work at once: State never tells of another."""
-        outcome = Outcome.of(calibration, uid, picture)
+        self._end(outcome=Outcome.of(calibration, uid, picture), step="done", progress=1.0)
+
+    def _end(self, **readings: Any) -> None:
+        """Show what came of it and the end of the work at once: State never tells of another."""
         with self._lock:
-            readings = replace(
-                self._facts.readings, outcome=outcome, dismissed=False, step="done", progress=1.0
-            )
-            self._facts = replace(self._facts, readings=readings, running=False)
+            changed = replace(self._facts.readings, **readings)
+            self._facts = replace(self._facts, readings=changed, running=False)
         self._changed()
 
     def _reject(self, outcome: Outcome) -> None:
@@ -302,22 +309,10 @@ class CalibrationService(Work[CalibrationFacts]):
         self._wait(work, _STILL)
 
     def _decide(self, decide: Callable[[CalibrationHistory], Decision]) -> None:
-        history, link = self._known_history(), self._link
-        present = link.geometry()
-        decision = decide(history)
-        if present is None or geometry_digest(present) != decision.id:
-            # What the reducer has may be of someone else, not from the history.
-            decision = replace(decision, former=present)
-        geometry = decision.geometry
-        assert geometry is not None  # of a decision that puts one in force
-        try:
-            with history.deciding(decision):
-                link.put(geometry)
-        except StoreError:
-            if present is not None:
-                link.put(present)  # what is not in the history is not in force
-            raise
-        self._show(in_force=decision.id, former=_former(history, link.device))
+        history = self._known_history()
+        decision = enforce(history, self._link, lambda: decide(history))
+        former = former_of(history, self._link.device)
+        self._show(in_force=decision.id, former=former)
 
     # helpers
 
@@ -344,10 +339,3 @@ def _check(settings: CalibrationSettings) -> None:
     """Refuse settings that together make no task, as far as that can be known now."""
     if not settings.not_set() and settings.guess != CURRENT:
         settings.task(read_poni(settings.guess) if settings.guess else None)
-
-
-def _former(history: CalibrationHistory, device: str) -> str:
-    try:
-        return history.reversion(device).id
-    except RecipeError:
-        return ""

@@ -101,11 +101,11 @@ def make_calibration(*, passed: bool = True, **moved: float) -> Calibration:
 class RawFile:
     """An HDF5 file that grows under SWMR, as a detector writes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shape: tuple[int, int] = SHAPE) -> None:
         self.path = path
         self._file = h5py.File(path, "w", libver="latest", locking=False)
         self._frames = self._file.create_dataset(
-            "/entry/data/data", (0, *SHAPE), maxshape=(None, *SHAPE), chunks=(1, *SHAPE), dtype="u2"
+            "/entry/data/data", (0, *shape), maxshape=(None, *shape), chunks=(1, *shape), dtype="u2"
         )
         self._values = self._file.create_dataset(
             "/entry/monitor", (0,), maxshape=(None,), chunks=(64,), dtype="f8"
