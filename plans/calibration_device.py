@@ -36,6 +36,11 @@ LONGEST_CALIBRATION = 600.0
 ACCEPTING_LIMIT = 5.0
 """Seconds in which a calibration must be in force after it was accepted."""
 _POLL = 0.05
+_UNITS = {
+    **dict.fromkeys(("distance", "poni1", "poni2"), "m"),
+    **dict.fromkeys(("rot1", "rot2", "rot3"), "rad"),
+    "wavelength": "angstrom",
+}
 
 
 class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
@@ -176,7 +181,7 @@ class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
         """Keys of :meth:`read`."""
         await self._look()
         return {
-            self._key(name): _data_key(f"{self._server.trl}/{name}", reading["value"])
+            self._key(name): self._data_key(name, reading["value"])
             for name, reading in self._last.items()
         }
 
@@ -240,6 +245,15 @@ class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
         for name, value in (values or {}).items():
             self._last[name] = Reading(value=_known(value), timestamp=now)
 
+    def _data_key(self, name: str, value: object) -> DataKey:
+        source = f"{self._server.trl}/{name}"
+        match value:
+            case bool():
+                return DataKey(source=source, dtype="boolean", shape=[])
+            case str():
+                return DataKey(source=source, dtype="string", shape=[])
+        return DataKey(source=source, dtype="number", shape=[], units=_UNITS[name])
+
     def _key(self, name: str) -> str:
         return f"{self.name}-{name}"
 
@@ -247,12 +261,3 @@ class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
 def _known(value: object) -> object:
     """Tango shows a number that it does not know as None."""
     return np.nan if value is None else value
-
-
-def _data_key(source: str, value: object) -> DataKey:
-    match value:
-        case bool():
-            return DataKey(source=source, dtype="boolean", shape=[])
-        case str():
-            return DataKey(source=source, dtype="string", shape=[])
-    return DataKey(source=source, dtype="number", shape=[])

@@ -22,7 +22,7 @@ from ringline.plans import (
     reduce_count,
     reduction_wrapper,
 )
-from ringline.processing import RecipeError, recipe_from_json, write_poni
+from ringline.processing import RecipeError, recipe_from_json
 
 from .conftest import (  # noqa: TID252
     CONNECTED,
@@ -143,7 +143,8 @@ def test_what_the_real_calibrator_refuses_costs_no_exposure(
     calibrator: CalibrationDevice,
     tmp_path: Path,
 ) -> None:
-    write_poni(camera.geometry, tmp_path / "guess.poni")
+    whole = {"calibrant": "LaB6", "energy": ENERGY, "image": str(camera.poni_file)}
+    run_in(engine, calibrator.configure({**settings_of(camera), **whole}))
     for arguments, message in (
         ({"energy": 1e4}, "energy"),
         ({"guess": tmp_path / "none.poni"}, "none.poni"),

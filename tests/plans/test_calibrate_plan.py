@@ -416,4 +416,5 @@ def test_triggering_the_device_calibrates_the_image_that_is_set(
     assert event["data"]["calibrator-distance"] == 0.125
     assert event["data"]["calibrator-accepted"] is True
     assert event["data"]["calibrator-verdict"] == "accepted: all well"
-    assert documents.keys()["calibrator-distance"]["dtype"] == "number"
+    key = documents.keys()["calibrator-distance"]
+    assert (key["dtype"], key["units"]) == ("number", "m")
