@@ -60,7 +60,8 @@ def calibrate(  # noqa: PLR0913  # what is known of the beam and the detector is
     energy:
         Of the photons, keV; None: as it is set there.
     guess:
-        PONI file of about where the detector stands; "": anywhere; None: as it is set there.
+        PONI file of about where the detector stands; "current": where the reducer has it; "":
+        anywhere; None: as it is set there.
     accept:
         Whether to put a calibration that passes its verdict in force; one that fails then ends
         the plan.
