@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -27,6 +28,11 @@ Catalogue = Literal["raw", "reduced", "calibrations"]
 CATALOGUES: tuple[Catalogue, ...] = get_args(Catalogue)
 
 _creating = threading.Lock()
+_openings = itertools.count()
+_OVERFLOW = 10
+"""Most connections beyond Tiled's pool. Tiled keeps one pool for all servers of a process that
+have the same settings, although each has an event loop of its own: of two stores on one folder the
+second then waits for ever. Each gets another number, and so a pool."""
 
 
 class Store:
@@ -147,6 +153,7 @@ def _serve(
         f"sqlite:///{workspace.store_catalog}",
         writable_storage=[str(workspace.store_arrays), f"sqlite:///{workspace.store_tables}"],
         readable_storage=[str(folder) for folder in folders],
+        catalog_max_overflow=_OVERFLOW + next(_openings),
     )
     with warnings.catch_warnings():
         # Tiled's own choice of the client for a server in the same process.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
+from tiled.server import connection_pool
 
 from ringline.callbacks import (
     StoreWriter,
@@ -388,3 +389,11 @@ def test_a_path_cannot_climb_out_of_a_readable_folder(tmp_path):
     link = outside / "link"
     link.symlink_to(inside)
     assert path_within(link / "x", [inside]) == inside / "x"
+
+
+def test_stores_of_one_process_share_no_connections(store_workspace, store):
+    """Each has an event loop of its own: a connection of another would be waited for for ever."""
+    with open_store(store_workspace) as again:
+        assert list(again.raw) == list(store.raw)
+        ours = [kept for kept in connection_pool._connection_pools if "a workspace" in kept.uri]
+        assert len(ours) == 2
