@@ -77,10 +77,14 @@ class Server:
     def start(self) -> tango.DeviceProxy:
         arguments = [sys.executable, "-m", "ringline.device_servers.server"]
         arguments += [self.registration.instance, "-ORBendPoint", "giop:tcp:127.0.0.1:0"]
-        environment = {"TANGO_HOST": self.tango_host, "PYTHONWARNINGS": "ignore"}
+        environment = {
+            "TANGO_HOST": self.tango_host,
+            "PYTHONWARNINGS": "ignore",
+            "PYTHONFAULTHANDLER": "1",
+        }
         self.processes.append(Child(arguments, self.log, environment))
         proxy = tango.DeviceProxy(self.trl)
-        wait_for(lambda: self._ready(proxy), f"{self.trl} ready: {self.log}")
+        wait_for(lambda: self._ready(proxy), f"{self.trl} ready: {self.log}", 60)
         return proxy
 
     def stop(self) -> int | None:

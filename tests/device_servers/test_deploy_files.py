@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringline.device_servers import serve
+from ringline.device_servers.calibrator import GeometryCalibrator
 from ringline.device_servers.reducer import AzimuthalReducer
 from ringline.processing.command_line import main
 
@@ -15,10 +16,14 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 def test_the_property_file_names_properties_of_the_class() -> None:
     servers = json.loads((DEPLOY / "tango" / "ringline.properties.json").read_text())["servers"]
-    known = set(AzimuthalReducer.TangoClassClass.device_property_list)
     for instance in servers["RinglineDS"].values():
-        for device in instance["AzimuthalReducer"].values():
-            assert set(device["properties"]) <= known
+        assert set(instance) == {"AzimuthalReducer", "GeometryCalibrator"}
+        for device_class in (AzimuthalReducer, GeometryCalibrator):
+            known = set(device_class.TangoClassClass.device_property_list)
+            for device in instance[device_class.__name__].values():
+                assert set(device["properties"]) <= known
+        for calibrator in instance["GeometryCalibrator"].values():
+            assert calibrator["properties"]["reducer"][0] in instance["AzimuthalReducer"]
 
 
 def test_the_unit_file_starts_serve_with_options_that_it_has(

@@ -110,6 +110,11 @@ def test_it_says_where_everything_is_stops_without_traces_and_comes_back(served:
     assert str(info["trl"]) in text
     assert text.endswith("ready; Ctrl-C stops it\n")
     assert info["device"] == "ringline/azimuthal/1"
+    assert info["calibrator"] == "ringline/calibrator/1"
+    calibrator = tango.DeviceProxy(str(info["calibrator_trl"]))
+    assert calibrator.state() == tango.DevState.STANDBY
+    assert list(calibrator.get_property("reducer")["reducer"]) == ["ringline/azimuthal/1"]
+    assert list(calibrator.readable_folders) == [str(served.directory), "/usr", "/var"]
     assert str(info["tango_host"]).startswith("127.0.0.1:")
     proxy = tango.DeviceProxy(str(info["trl"]))
     assert list(proxy.readable_folders) == [str(served.directory), "/usr", "/var"]
@@ -200,6 +205,11 @@ def test_a_database_file_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "not a database" in text
 
 
+def test_a_device_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    text = refusal("--directory", str(tmp_path), "--device", "reducer")
+    assert "--device must be domain/family/member, got 'reducer'" in text
+
+
 def test_a_tango_host_without_a_database_is_refused(tmp_path: Path) -> None:
     text = refusal("--directory", str(tmp_path), tango_host="127.0.0.1:1")
     assert "no Tango database answers at 127.0.0.1:1" in text
@@ -210,6 +220,7 @@ def test_it_uses_the_database_at_tango_host(served: Served, tango_host: str) -> 
     info = served.start(*options, tango_host=tango_host)
     assert (info["tango_host"], info["database_pid"]) == (tango_host, None)
     assert info["trl"] == f"tango://{tango_host}/test/served/1"
+    assert info["calibrator"] == "test/calibrator/1"
     elsewhere = str(served.directory.with_name("elsewhere"))
     text = refusal("--directory", elsewhere, *options, tango_host=tango_host)
     assert f"works on the folder {served.directory}" in text
