@@ -22,6 +22,7 @@ from ringline.processing.calibration.result import (
 from ringline.processing.calibration.ridges import Ridges, find_ridges
 from ringline.processing.calibration.search import (
     Candidate,
+    Freedom,
     Prior,
     crests_of,
     geometry_of,
@@ -124,9 +125,9 @@ def _guesses(ridges: Ridges, lines: Lines, task: CalibrationTask) -> list[Geomet
     if task.guess is None:
         free[3:] = ["rot2" not in task.fixed, "rot1" not in task.fixed]
     else:
-        found = search(crests, strong, free, _prior(task.guess, task))
+        found = search(crests, strong, Freedom(free, _prior(task.guess, task)))
     if not found or (found[0].score < _GOOD_SCORE and not task.fixed):
-        found += search(crests, strong, free)
+        found += search(crests, strong, Freedom(free))
         found.sort(key=lambda one: -one.score)
     return [_placed(one, task) for one in found[:_TRIED]]
 

@@ -99,7 +99,7 @@ def _saturated(image: ImageArray, there: BoolArray, level: float | None) -> Bool
     if level is not None:
         return np.asarray(image >= level)
     if image.dtype.kind in "iu":
-        ends = np.asarray(image >= np.iinfo(image.dtype).max)
+        ends = np.asarray(image >= np.iinfo(image.dtype.str).max)
         below = image[there & ~ends]
     else:
         ends, below = np.zeros(image.shape, dtype=bool), image[there]

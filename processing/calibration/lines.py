@@ -31,9 +31,7 @@ class Lines:
         return Lines(rings, self.two_theta[which], self.strength[which])
 
     def gaps(self) -> FloatArray:
-        """2theta from each line to the nearer of its neighbours, rad; the first one's lower
-        neighbour is the beam.
-        """
+        """2theta from each line to the nearer of its neighbours, or the beam, rad."""
         steps = np.diff(self.two_theta, prepend=0.0, append=np.inf)
         return np.asarray(np.minimum(steps[:-1], steps[1:]))
 

@@ -73,8 +73,9 @@ def integrated(geometry: Geometry, image: CalibrationImage, step: float) -> Curv
         corrections=Corrections(mask=~image.usable),
     )
     profile = reduction_for(recipe, "numpy").reduce(image.counts)
-    there = np.isfinite(profile.intensity) & np.isfinite(profile.sigma)
-    return Curve(profile.axis[there], profile.intensity[there], profile.sigma[there])
+    sigma = np.zeros(bins) if profile.sigma is None else profile.sigma
+    there = np.isfinite(profile.intensity) & np.isfinite(sigma)
+    return Curve(profile.axis[there], profile.intensity[there], sigma[there])
 
 
 def peaks_at(curve: Curve, lines: FloatArray, width: FloatArray, half: FloatArray) -> Peaks:
@@ -92,27 +93,26 @@ def peaks_at(curve: Curve, lines: FloatArray, width: FloatArray, half: FloatArra
         near = np.abs(curve.two_theta - line) < reach
         x, y = curve.two_theta[near] - line, curve.intensity[near]
         if near.sum() >= _FEWEST_BINS:
-            fitted = _bell(x, y, curve.sigma[near], float(own))
+            fitted = _bell(x, y, float(own))
             if fitted is not None:
                 found.append((line, *fitted))
     columns = np.array(found).reshape(-1, 3).T
     return Peaks(columns[0], columns[1], columns[2])
 
 
-def _bell(
-    x: FloatArray, y: FloatArray, sigma: FloatArray, width: float
-) -> tuple[float, float] | None:
+def _bell(x: FloatArray, y: FloatArray, width: float) -> tuple[float, float] | None:
     """Place of a bell and its error; None where there is none."""
 
-    def model(x: FloatArray, height: float, place: float, spread: float, level: float, slope: float) -> FloatArray:  # fmt: skip  # noqa: PLR0913, PLR0917, E501
+    def model(x: FloatArray, *terms: float) -> FloatArray:
+        height, place, spread, level, slope = terms
         bell = np.exp(-0.5 * ((x - place) / spread) ** 2)
         return np.asarray(height * bell + level + slope * x / width)
 
     level = float(np.median(y))
     start = (float(y.max()) - level, 0.0, width, level, 0.0)
-    weights = np.maximum(sigma, 0.05 * float(np.median(sigma)) + 1e-30)
     try:
-        values, covariance = curve_fit(model, x, y, start, weights, maxfev=300)
+        # All bins alike: their own errors would trust the wings most, where no bell fits.
+        values, covariance = curve_fit(model, x, y, start, maxfev=300)
     except RuntimeError:  # no convergence: there is no peak
         return None
     error = float(np.sqrt(covariance[1, 1]))

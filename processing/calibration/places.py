@@ -3,7 +3,7 @@
 import numpy as np
 
 from ringline.processing.detector import Detector
-from ringline.processing.types import FloatArray
+from ringline.processing.types import FloatArray, IntArray
 
 
 def places_on(detector: Detector, slow: FloatArray, fast: FloatArray) -> FloatArray:
@@ -22,22 +22,25 @@ def places_on(detector: Detector, slow: FloatArray, fast: FloatArray) -> FloatAr
             slow = rows - slow
         if detector.orientation in (1, 4):
             fast = columns - fast
-        return np.stack([detector.pixel1 * slow, detector.pixel2 * fast, np.zeros_like(slow)], 1)
+        flat = [detector.pixel1 * slow, detector.pixel2 * fast, np.zeros_like(slow)]
+        return np.asarray(np.stack(flat, axis=1), dtype=np.float64)
     i = np.clip(np.floor(slow).astype(int), 0, rows - 1)
     j = np.clip(np.floor(fast).astype(int), 0, columns - 1)
     axes = detector.pixel_centers()
     centers = np.stack([axes[0], axes[1], axes[2]], axis=-1)
     down = _step(centers, 0, i, j, detector.pixel1)
     right = _step(centers, 1, i, j, detector.pixel2)
-    return centers[i, j] + (slow - i - 0.5)[:, None] * down + (fast - j - 0.5)[:, None] * right
+    return np.asarray(
+        centers[i, j] + (slow - i - 0.5)[:, None] * down + (fast - j - 0.5)[:, None] * right
+    )
 
 
 def _step(
     centers: FloatArray,
     axis: int,
-    i: np.ndarray,
-    j: np.ndarray,
-    pixel: float,  # type: ignore[type-arg]
+    i: IntArray,
+    j: IntArray,
+    pixel: float,
 ) -> FloatArray:
     """From each pixel to the next one of its module, m: a jump to another module is no step."""
     ahead = np.zeros_like(centers)

@@ -111,10 +111,11 @@ class Calibration:
 
     @property
     def center(self) -> tuple[float, float] | None:
-        """Where the direct beam meets the detector's plane: (slow, fast), pixels along the PONI's
-        axes; None where it does not.
+        """Where the direct beam meets the detector's plane: (slow, fast), pixels along its axes.
+
+        None without a geometry, or where the beam does not meet the detector.
         """
-        if self.geometry is None:
+        if self.geometry is None or self.geometry.rotation[2, 2] <= 0:
             return None
         beam = fit2d_of(self.geometry)
         return beam.center_y, beam.center_x

@@ -5,6 +5,7 @@ roughly the tilt. What is left, the distance, is scanned for where most crests l
 calibrant. The best few are fitted to the lines themselves.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ _KEPT = 5
 _PEAKS = 6
 _FITTED = 14
 _DIFFERENT = 0.02
+_ITERATIONS = 25
 _FEW = 1000
 """Crests that are enough to scan with."""
 
@@ -70,15 +72,31 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is known before, in the numbers of ``search_kernels``; shape (5,)."""
+    """What is known before, in the numbers of ``search_kernels``; arrays of shape (5,)."""
 
     values: FloatArray
     sigma: FloatArray
 
-    def rows(self, number: int, scale: float) -> FloatArray:
-        """As the kernels take it: weights such that all crests together stand against it."""
-        weights = 1.0 / (number * self.sigma**2)
-        return np.stack([self.values, weights * np.minimum(1.0, scale / scale)])
+
+@dataclass(frozen=True, slots=True)
+class Freedom:
+    """What a search may change."""
+
+    free: BoolArray
+    """Which of the numbers are fitted, shape (5,)."""
+    prior: Prior | None = None
+    """A guess, to stay near; None: anywhere."""
+
+    @property
+    def with_distance_held(self) -> "Freedom":
+        """The same, the distance not fitted."""
+        return Freedom(self.free & (np.arange(5) != 2), self.prior)
+
+    def rows(self, number: int) -> FloatArray:
+        """The prior as the kernels take it: all crests together stand against it."""
+        if self.prior is None:
+            return np.zeros((2, 5))
+        return np.stack([self.prior.values, 1.0 / (number * self.prior.sigma**2)])
 
 
 def crests_of(ridges: Ridges, detector: Detector) -> Crests:
@@ -100,9 +118,7 @@ def crests_of(ridges: Ridges, detector: Detector) -> Crests:
     return Crests(points[good], along[good] / length[good, None], size, 0.5 * ridges.bin * pixel)
 
 
-def search(
-    crests: Crests, lines: FloatArray, free: BoolArray, prior: Prior | None = None
-) -> list[Candidate]:
+def search(crests: Crests, lines: FloatArray, freedom: Freedom) -> list[Candidate]:
     """Geometries whose rings the crests lie on, the best first.
 
     Parameters
@@ -111,20 +127,18 @@ def search(
         At least six.
     lines:
         2theta of the calibrant's rings, rad, ascending.
-    free:
-        Which numbers are fitted, shape (5,).
-    prior:
-        A guess; None: anywhere.
+    freedom:
+        Which numbers are fitted, and a guess.
     """
-    few = crests.few
+    few, prior = crests.few, freedom.prior
     starts = [prior.values] if prior is not None else list(_starts(few))
     found: list[Candidate] = []
-    for params in _by_direction(few, starts, free, prior):
-        found += _by_distance(few, lines, params, free, prior)
+    for params in _by_direction(few, starts, freedom):
+        found += _by_distance(few, lines, params, freedom)
     found.sort(key=lambda one: -one.score)
-    fitted = [_fitted(few, lines, one.params, free, prior) for one in _distinct(found)[:_FITTED]]
+    fitted = [_fitted(few, lines, one.params, freedom) for one in _distinct(found)[:_FITTED]]
     fitted.sort(key=lambda one: -one.score)
-    best = [_fitted(crests, lines, one.params, free, prior) for one in _distinct(fitted)[:3]]
+    best = [_fitted(crests, lines, one.params, freedom) for one in _distinct(fitted)[:3]]
     return sorted(best, key=lambda one: -one.score)
 
 
@@ -174,19 +188,17 @@ def _crossings(crests: Crests) -> FloatArray:
     sine = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
     good = np.abs(sine) > 0.15
     along = (between[:, 0] * b[:, 1] - between[:, 1] * b[:, 0])[good] / sine[good]
-    found = points[one][good] + along[:, None] * a[good]
+    found = np.asarray(points[one][good] + along[:, None] * a[good])
     return found if len(found) else points.mean(axis=0, keepdims=True)
 
 
-def _by_direction(
-    crests: Crests, starts: list[FloatArray], free: BoolArray, prior: Prior | None
-) -> list[FloatArray]:
+def _by_direction(crests: Crests, starts: list[FloatArray], freedom: Freedom) -> list[FloatArray]:
     """Numbers that make the rings run along the crests, from each start; the best few."""
     found = []
     for start in starts:
         params = start
         for scale in (0.15, 0.05):
-            params, cost = _fit(crests, _NO_LINES, params, scale, free, prior)
+            params, cost = _fit(crests, _NO_LINES, params, scale, freedom)
         found.append((float(cost), params))
     found.sort(key=lambda one: one[0])
     kept: list[FloatArray] = []
@@ -198,17 +210,16 @@ def _by_direction(
 
 
 def _by_distance(
-    crests: Crests, lines: FloatArray, params: FloatArray, free: BoolArray, prior: Prior | None
+    crests: Crests, lines: FloatArray, params: FloatArray, freedom: Freedom
 ) -> list[Candidate]:
     """The distances at which most crests lie on lines; beam and tilt follow the distance."""
-    logs = _distances(crests, params, free, prior)
+    logs = _distances(crests, params, freedom)
     coarse = np.linspace(logs[0], logs[-1], _COARSE if len(logs) > _COARSE else 1)
-    follow = free & (np.arange(5) != 2)
     table = []
     for log_away in coarse:
         start = params.copy()
         start[2] = log_away
-        table.append(_fit(crests, _NO_LINES, start, 0.05, follow, prior)[0])
+        table.append(_fit(crests, _NO_LINES, start, 0.05, freedom.with_distance_held)[0])
     columns = np.array(table).T
     scanned = np.stack([np.interp(logs, coarse, column) for column in columns], axis=1)
     scanned[:, 2] = logs
@@ -231,40 +242,35 @@ def _by_distance(
     return found
 
 
-def _distances(
-    crests: Crests, params: FloatArray, free: BoolArray, prior: Prior | None
-) -> FloatArray:
+def _distances(crests: Crests, params: FloatArray, freedom: Freedom) -> FloatArray:
     """Logarithms of the distances to scan."""
-    if not free[2]:
+    if not freedom.free[2]:
         return params[2:3].copy()
-    if prior is not None:
-        reach = 2.5 * prior.sigma[2]
-        return np.arange(prior.values[2] - reach, prior.values[2] + reach, _STEP)
-    return np.arange(*np.log(np.array(_RANGE) * crests.size), _STEP)
+    if freedom.prior is not None:
+        middle, reach = freedom.prior.values[2], 2.5 * freedom.prior.sigma[2]
+        low, high = float(middle - reach), float(middle + reach)
+    else:
+        low, high = (math.log(bound * crests.size) for bound in _RANGE)
+    return np.linspace(low, high, max(1, math.ceil((high - low) / _STEP)))
 
 
-def _fitted(
-    crests: Crests, lines: FloatArray, params: FloatArray, free: BoolArray, prior: Prior | None
-) -> Candidate:
+def _fitted(crests: Crests, lines: FloatArray, params: FloatArray, freedom: Freedom) -> Candidate:
     """The numbers fitted to the lines, ever more strictly."""
     for part in (0.003, 0.0015, 0.0006, 0.0003):
         scale = part + 0.7 * crests.blur / float(np.exp(params[2]))
-        params, _ = _fit(crests, lines, params, scale, free, prior)
+        params, _ = _fit(crests, lines, params, scale, freedom)
     blur = np.array([crests.blur / np.exp(params[2]), 0.001])
     return Candidate(params, float(line_score(params, crests.points, lines, blur, STRAY)))
 
 
 def _fit(
-    crests: Crests,
-    lines: FloatArray,
-    start: FloatArray,
-    scale: float,
-    free: BoolArray,
-    prior: Prior | None,
+    crests: Crests, lines: FloatArray, start: FloatArray, scale: float, freedom: Freedom
 ) -> tuple[FloatArray, float]:
-    known = np.zeros((2, 5)) if prior is None else prior.rows(len(crests.points), scale)
-    params, cost = fit_rings(start, crests.points, crests.tangents, lines, scale, free, known, 25)
-    return params, float(cost)
+    known = freedom.rows(len(crests.points))
+    params, cost = fit_rings(
+        start, crests.points, crests.tangents, lines, scale, freedom.free, known, _ITERATIONS
+    )
+    return np.asarray(params), float(cost)
 
 
 def _distinct(found: list[Candidate]) -> list[Candidate]:

@@ -82,49 +82,68 @@ def settle(
     blur:
         Standard deviation of rings and of the misfit to begin with, pixels.
     """
-    unit = _pixel_angle(geometry, lines.two_theta)
-    width = blur * unit
-    lowest, highest = _range(geometry)
-    there = (lines.two_theta > lowest) & (lines.two_theta < highest) & (lines.strength > _WEAKEST)
+    measuring = _Measuring(geometry, image, lines, blur)
     settled: Settled | None = None
-    sectors = list(_SECTORS)
-    for round_number in range(_ROUNDS):
-        chosen = there & _alone(lines, width, there)
-        if not chosen.any():
+    for number in range(_ROUNDS):
+        found = measuring.measure(geometry, widths=number < _WIDTH_ROUNDS)
+        if found is None or found[2].seen.sum() < _FEWEST_POINTS:
             return settled
-        some = lines.select(chosen)
-        half = np.minimum(_REACH * width, 0.5 * lines.gaps())[chosen]
-        near, fit, width = _in_sectors(
-            geometry,
-            image,
-            (some, half),
-            (width, chosen, unit),
-            sectors,
-            round_number < _WIDTH_ROUNDS,
-        )
-        if fit.seen.sum() < _FEWEST_POINTS:
-            return settled
+        some, near, fit = found
         refined = refine(geometry, measured_of(fit, fit.seen), task, task.refined)
         settled = Settled(refined, some, near, fit, fit.seen)
         moved = _moved(geometry, refined)
         geometry = refined.geometry
-        if moved < _SETTLED and round_number >= _WIDTH_ROUNDS:
+        if moved < _SETTLED and number >= _WIDTH_ROUNDS:
             break
     return settled
 
 
-def _in_sectors(geometry, image, windows, widths, sectors, measure):
-    some, half = windows
-    width, chosen, unit = widths
-    while True:
-        near = near_rings(geometry, image, Window(some.two_theta, half, sectors[0]))
-        if measure and near.off.size:
-            width = _updated(width, ring_widths(near, width[chosen]), chosen, unit)
-        fit = fit_sectors(near, width[chosen], image.counts.shape[1])
-        enough = fit.seen.sum() >= min(_SEEN[0] * fit.visible.sum(), _SEEN[1])
-        if enough or len(sectors) == 1:
-            return near, fit, width
-        sectors.pop(0)
+class _Measuring:
+    """Measures rings, and learns how wide they are and how large sectors must be."""
+
+    def __init__(
+        self, geometry: Geometry, image: CalibrationImage, lines: Lines, blur: float
+    ) -> None:
+        self._image, self._lines = image, lines
+        self._unit = _pixel_angle(geometry, lines.two_theta)
+        self._width = blur * self._unit
+        self._sectors = list(_SECTORS)
+        lowest, highest = _range(geometry)
+        inside = (lines.two_theta > lowest) & (lines.two_theta < highest)
+        self._there = inside & (lines.strength > _WEAKEST)
+
+    def measure(
+        self, geometry: Geometry, *, widths: bool
+    ) -> tuple[Lines, NearRings, SectorFit] | None:
+        """Rings that stand alone, in sectors; None where there is no pixel near one.
+
+        ``widths`` says whether the widths of rings are measured anew.
+        """
+        chosen = self._there & _alone(self._lines, self._width, self._there)
+        if not chosen.any():
+            return None
+        some = self._lines.select(chosen)
+        half = np.minimum(_REACH * self._width, 0.5 * self._lines.gaps())[chosen]
+        while True:
+            window = Window(some.two_theta, half, self._sectors[0])
+            near = near_rings(geometry, self._image, window)
+            if not near.off.size:
+                return None
+            if widths:
+                self._learn(near, chosen)
+            fit = fit_sectors(near, self._width[chosen], self._image.counts.shape[1])
+            enough = min(_SEEN[0] * fit.visible.sum(), _SEEN[1])
+            if fit.seen.sum() >= enough or len(self._sectors) == 1:
+                return some, near, fit
+            self._sectors.pop(0)
+
+    def _learn(self, near: NearRings, chosen: BoolArray) -> None:
+        """Widths as found; of rings that were not measured, as of a usual one in pixels."""
+        found = ring_widths(near, self._width[chosen])
+        usual = float(np.median(found / self._unit[chosen]))
+        new = usual * self._unit
+        new[chosen] = np.clip(found, 0.5 * new[chosen], 2.5 * new[chosen])
+        self._width = np.clip(new, 0.3 * self._width, 2.0 * self._width)
 
 
 def measured_of(fit: SectorFit, which: BoolArray) -> Measured:
@@ -176,16 +195,6 @@ def _apart_by(lines: Lines, distance: FloatArray) -> BoolArray:
         alone[step:] &= ~(near & (height[:-step] > _FAINT * height[step:]))
         alone[:-step] &= ~(near & (height[step:] > _FAINT * height[:-step]))
     return alone
-
-
-def _updated(
-    width: FloatArray, found: FloatArray, chosen: BoolArray, unit: FloatArray
-) -> FloatArray:
-    """Widths as found; of rings that were not measured, as of a usual one in pixels."""
-    usual = float(np.median(found / unit[chosen]))
-    new = usual * unit
-    new[chosen] = np.clip(found, 0.5 * new[chosen], 2.5 * new[chosen])
-    return np.asarray(np.clip(new, 0.3 * width, 2.0 * width))
 
 
 def halves(settled: Settled, task: CalibrationTask) -> Sequence[Refined]:

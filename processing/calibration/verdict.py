@@ -14,7 +14,7 @@ from ringline.processing.calibration.search import numbers_of
 from ringline.processing.calibration.settle import Settled, halves
 from ringline.processing.calibration.task import CalibrationTask
 from ringline.processing.geometry import HC_KEV_M, Geometry
-from ringline.processing.types import FloatArray
+from ringline.processing.types import FloatArray, IntArray
 
 SATURATED = 0.02
 """Part of the pixels that may be saturated."""
@@ -34,16 +34,21 @@ CENTER_ERROR = 1.0
 ENERGY_OFF = 0.005
 """Relative difference of the energy that rings tell from the stated one."""
 ENERGY_SIGMAS = 3.5
+"""The same difference, in its standard errors, that is no chance."""
+ENERGY_CLEAR = (0.001, 15.0)
+"""Smaller difference that counts as well, where it is as many standard errors."""
 ENERGY_KNOWN = 0.012
 """Relative standard error of the energy that rings tell, beyond which they do not tell it."""
 STRAY_PEAKS = 0.12
 """Part of the heights of peaks that no line explains."""
-MISSING = 0.25
-"""Part of the strong lines that may not be there."""
+MISSING = 0.2
+"""Part of the lines that should be clearly seen which may not be there."""
 HALVES = 25.0
 """Chi squared of five parameters between two halves of the points."""
-_STRONG = 0.15
-_SEEN_PART = 0.1
+_CLEAR = 12.0
+"""Expected height of a ring, in standard errors, for it to be missed."""
+_SEEN_PART = 0.06
+"""Of its expected height, below which a ring is not there."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +102,16 @@ def _checks(evidence: Evidence) -> Iterator[Check]:
     yield _halves(evidence)
 
 
-def seen_rings(settled: Settled) -> FloatArray:
+def seen_rings(settled: Settled) -> IntArray:
     """Control points that are used on each ring, those of hardly seen ones not counted."""
     fit, used = settled.fit, _used(settled)
     number = settled.lines.two_theta.size
     points = np.bincount(fit.ring[used], minlength=number)
     visible = np.bincount(fit.ring[fit.visible], minlength=number)
-    return np.where(points >= np.maximum(3, 0.05 * visible), points, 0).astype(np.float64)
+    return np.where(points >= np.maximum(3, 0.05 * visible), points, 0)
 
 
-def _used(settled: Settled) -> FloatArray:
+def _used(settled: Settled) -> IntArray:
     index = np.nonzero(settled.points)[0]
     return index[settled.refined.used]
 
@@ -206,7 +211,9 @@ def _energy(evidence: Evidence) -> Check:
     if error > ENERGY_KNOWN:
         words = f"rings at these angles do not tell the energy (to {100 * error:.1g} % only)"
         return Check("energy", abs(off) < 10 * ENERGY_SIGMAS * error, words)
-    good = abs(off) <= max(ENERGY_OFF, ENERGY_SIGMAS * error)
+    slight, sigmas = ENERGY_CLEAR
+    chance = abs(off) <= max(ENERGY_OFF, ENERGY_SIGMAS * error)
+    good = chance and abs(off) <= max(slight, sigmas * error)
     words = (
         f"rings tell {told:.4f} keV to {100 * error:.1g} %, stated are {task.energy_kev:.4f} keV "
         f"(within {100 * ENERGY_OFF:g} %)"
@@ -249,25 +256,25 @@ def _strays(evidence: Evidence) -> Check:
 
 
 def _missing(evidence: Evidence) -> Check:
-    """Strong lines of the calibrant that should be seen and are not."""
-    settled = evidence.settled
-    fit, strength = settled.fit, settled.lines.strength
+    """Lines of the calibrant that should be clearly seen and are not."""
+    fit, strength = evidence.settled.fit, evidence.settled.lines.strength
     number = strength.size
     visible = np.bincount(fit.ring[fit.visible], minlength=number)
-    height = np.bincount(
-        fit.ring[fit.visible], np.maximum(fit.height, 0.0)[fit.visible], minlength=number
-    ) / np.maximum(visible, 1)
-    fair = visible >= 5
-    strong = fair & (strength > _STRONG * strength[fair].max(initial=0.0))
-    usual = float(np.median(height[strong] / strength[strong])) if strong.any() else 0.0
-    seen = seen_rings(settled) > 0
-    missing = strong & ~seen & (height < _SEEN_PART * usual * strength)
-    part = float(missing.sum() / max(1, strong.sum()))
+    rings, height = fit.ring[fit.visible], fit.height[fit.visible]
+    mean = np.bincount(rings, height, minlength=number) / np.maximum(visible, 1)
+    square = (height / np.maximum(np.abs(fit.significance[fit.visible]), 1e-3)) ** 2
+    error = np.sqrt(np.bincount(rings, square, minlength=number)) / np.maximum(visible, 1)
+    seen = seen_rings(evidence.settled) > 0
+    usual = float(np.median(mean[seen] / strength[seen])) if seen.any() else 0.0
+    expected = usual * strength
+    due = (visible >= 8) & (expected > _CLEAR * error)
+    missing = due & ~seen & (mean < _SEEN_PART * expected)
+    part = float(missing.sum() / max(1, due.sum()))
     words = (
-        f"{int(missing.sum())} of {int(strong.sum())} strong lines are not there "
+        f"{int(missing.sum())} of {int(due.sum())} rings that should be clear are not there "
         f"(at most {100 * MISSING:.0f} %)"
     )
-    return Check("strong lines", part <= MISSING, words)
+    return Check("missing rings", part <= MISSING, words)
 
 
 def _halves(evidence: Evidence) -> Check:
