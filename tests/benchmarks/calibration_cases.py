@@ -9,6 +9,7 @@ twenty draws; of the strip, which sees little of each ring, few counts are not a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from .powder_scene import (  # noqa: TID252
     beam_center,
     directions,
 )
+from .powder_texture import texture, with_grains  # noqa: TID252
 
 SEED = 20261121
 HC = 12.398419843320026e-10  # keV m
@@ -31,8 +33,8 @@ TOLERANCES = {"distance": 1e-3, "center": 0.2, "rot1": 0.5e-3, "rot2": 0.5e-3}
 """Relative; pixels; rad; rad."""
 SAFETY = 5.0
 """Standard errors, at the bound, that fit into a tolerance."""
-_TEXTURE, _GRAINS = 2048, 32768
-"""Places of tables round a ring."""
+_ENERGIES = (8.0, 80.0)
+"""keV."""
 _LARGEST_ANGLE = np.deg2rad(75)
 
 
@@ -152,7 +154,8 @@ def draw(kind: Kind, seed: int) -> Case:
         sectors = sectors_of(scene, readout.variance)
         if kind.grainy and sectors is not None:
             number = min(exposure * _log_uniform(random, 200, 5000), 20_000)
-            scene = with_grains(random, scene, sectors, number)
+            in_view = max(float(np.median(sectors.seen.mean(axis=1))), 0.02)
+            scene = with_grains(random, scene, in_view, number)
             sectors = sectors_of(scene, readout.variance)
         if sectors is not None and _is_told(scene, sectors):
             return Case(kind, scene, readout, sectors, attainable(scene.geometry, sectors))
@@ -196,7 +199,8 @@ def _scene(
 
 def wavelength_of(random: np.random.Generator, calibrant: str) -> float:
     """Of an energy at which people use the calibrant, m."""
-    return HC / _log_uniform(random, 8.0, 20.0 if calibrant == "AgBh" else 80.0)
+    low, high = _ENERGIES
+    return HC / _log_uniform(random, low, 20.0 if calibrant == "AgBh" else high)
 
 
 def lit(
@@ -210,7 +214,7 @@ def lit(
     if count == 0:
         return None
     if kind.textured:
-        rings = replace(rings, amplitude=_texture(random, count))
+        rings = replace(rings, amplitude=texture(random, count))
     rings = replace(rings, lorentzian=random.uniform(0.0, 0.7))
     behind = top * _log_uniform(random, 0.01, 0.4)
     if kind.light == "low":
@@ -226,15 +230,23 @@ def lit(
 
 def lines_of(calibrant: str, wavelength: float) -> tuple[Floats, Floats]:
     """Angles of a calibrant's rings (rad) and their integrated strengths a solid angle."""
-    smallest = wavelength / (2 * np.sin(0.5 * _LARGEST_ANGLE))
+    spacing, strength = _spacings(calibrant)
+    sine = wavelength / (2 * spacing)
+    theta = np.arcsin(sine[sine <= np.sin(0.5 * _LARGEST_ANGLE)])
+    return 2 * theta, strength[: theta.size] / (np.sin(theta) ** 2 * np.cos(theta))
+
+
+@cache
+def _spacings(calibrant: str) -> tuple[Floats, Floats]:
+    """Spacings (m) and strengths of all rings that any energy brings onto a detector."""
+    smallest = HC / _ENERGIES[1] / (2 * np.sin(0.5 * _LARGEST_ANGLE))
     rings = calibrant_named(calibrant).rings(smallest_spacing=smallest)
-    theta = np.arcsin(wavelength / (2 * np.array([ring.spacing for ring in rings])))
-    # Orders of layers fall off slower than by Lorentz's factor alone.
-    strength = np.array(
-        [(number + 1) ** 0.7 if ring.strength is None else ring.strength
-         for number, ring in enumerate(rings)]
-    )  # fmt: skip
-    return 2 * theta, strength / (np.sin(theta) ** 2 * np.cos(theta))
+    # Orders of layers have no strengths; they fall off slower than by Lorentz's factor alone.
+    strength = [
+        (number + 1) ** 0.7 if ring.strength is None else ring.strength
+        for number, ring in enumerate(rings)
+    ]
+    return np.array([ring.spacing for ring in rings]), np.array(strength)
 
 
 def rings_of(
@@ -337,58 +349,6 @@ def _beam_stop(random: np.random.Generator, geometry: Geometry, first: float) ->
         return None
     radius = float(np.clip(radius, 0.4e-3, 6e-3))
     return BeamStop(radius, random.uniform(0.2, 0.6) * radius, random.uniform(0, 2 * np.pi))
-
-
-def _texture(random: np.random.Generator, count: int) -> Floats:
-    """Amplitudes with mean 1 that change along each ring in its own way, at places near to zero."""
-    chi = np.linspace(0, 2 * np.pi, _TEXTURE, endpoint=False)
-    order = np.arange(1, 5)[:, None]
-    strength = random.uniform(0.5, 1.0)
-    found = []
-    for _ in range(count):
-        phase = random.uniform(0, 2 * np.pi, (4, 1))
-        wave = (random.normal(size=(4, 1)) * np.cos(order * chi + phase)).sum(axis=0) ** 2
-        found.append(1 - strength + strength * wave / wave.mean())
-    return np.array(found)
-
-
-def with_grains(
-    random: np.random.Generator, scene: PowderScene, sectors: Sectors, number: float
-) -> PowderScene:
-    """The scene with rings of single grains, ``number`` of them in view on each ring.
-
-    A grain is a spot with the ring's profile across and a Gaussian along the ring, of log-normal
-    strength, a little off the ring.
-    """
-    rings, geometry = scene.rings, scene.geometry
-    in_view = max(float(np.median(sectors.seen.mean(axis=1))), 0.02)
-    spread, apart = random.uniform(0.5, 1.2), random.uniform(0.05, 0.2)
-    length = random.uniform(0.7, 2.5) * geometry.detector.pixel1  # on the detector
-    amplitude, offset = [], []
-    for ring in range(rings.two_theta.size):
-        radius = geometry.distance * np.tan(rings.two_theta[ring])
-        places = random.integers(0, _GRAINS, int(number / in_view))
-        strengths = random.lognormal(0.0, spread, places.size)
-        offsets = random.normal(0.0, apart * rings.width[ring], places.size)
-        light = _blurred(places, strengths, length / radius)
-        outside = _blurred(places, strengths * offsets, length / radius)
-        stretched = rings.amplitude[ring].repeat(_GRAINS // rings.amplitude.shape[1])
-        amplitude.append(stretched * light / light.mean())
-        offset.append(np.where(light > 1e-6 * light.max(), outside / np.maximum(light, 1e-30), 0.0))
-    effective = number / in_view * np.exp(-(spread**2))
-    wander = (apart * rings.width) ** 2 / effective
-    grainy = replace(rings, amplitude=np.array(amplitude), offset=np.array(offset), wander=wander)
-    return replace(scene, rings=grainy)
-
-
-def _blurred(places: np.ndarray, weights: Floats, sigma: float) -> Floats:
-    """Gaussians of ``sigma`` rad at places of a table round the circle."""
-    table = np.bincount(places, weights, minlength=_GRAINS)
-    order = np.arange(_GRAINS // 2 + 1)
-    smooth = np.fft.rfft(table) * np.exp(-0.5 * (order * sigma) ** 2)
-    found = np.fft.irfft(smooth, _GRAINS)
-    # Sharper than a place of the table, a Gaussian rings.
-    return np.asarray(np.where(np.abs(found) < 1e-9 * np.abs(found).max(), 0.0, found))
 
 
 def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
