@@ -45,7 +45,7 @@ def read_poni(path: str | os.PathLike[str]) -> Geometry:
     """
     try:
         entries = _entries(Path(path).read_text(encoding="utf-8"))
-        detector = _detector(entries, Path(path).parent)
+        detector = detector_from_entries(entries, Path(path).parent)
         values = {name: _number(entries, name) for name in _KEYS}
         parallax = entries.get("parallax", "").lower() == "true"
         return Geometry(detector=detector, parallax=parallax, **values)
@@ -68,7 +68,7 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     RecipeError:
         Such a detector is not that of one file.
     """
-    name, config = _detector_entries(geometry.detector, path)
+    name, config = detector_entries(geometry.detector, path)
     lines = [
         "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis",
         f"poni_version: {3 if geometry.parallax else 2.1}",
@@ -80,10 +80,23 @@ def write_poni(geometry: Geometry, path: str | os.PathLike[str]) -> None:
     replace_text(Path(path), "\n".join(lines) + "\n")
 
 
-def _detector_entries(
+def detector_entries(
     detector: Detector, path: str | os.PathLike[str]
 ) -> tuple[str, dict[str, object]]:
-    """Name and configuration."""
+    """Name and configuration of a detector, as a PONI file has them.
+
+    Parameters
+    ----------
+    detector:
+        The detector.
+    path:
+        Of the file to be written, for refusals.
+
+    Raises
+    ------
+    RecipeError:
+        Pixels, or a mask, that neither the table nor one detector file tells.
+    """
     config: dict[str, object] = {"orientation": detector.orientation}
     # pyFAI's detectors of the table take a sensor beside their name.
     if detector.sensor is not None:
@@ -131,7 +144,21 @@ def _number(entries: Mapping[str, str], name: str) -> float:
     return as_number(_KEYS[name], text)
 
 
-def _detector(entries: Mapping[str, str], folder: Path) -> Detector:
+def detector_from_entries(entries: Mapping[str, str], folder: Path) -> Detector:
+    """The detector that the entries of a PONI file name, keys in lower case.
+
+    Parameters
+    ----------
+    entries:
+        ``detector``, ``detector_config`` as JSON, and those of older versions.
+    folder:
+        From which files are looked for as well.
+
+    Raises
+    ------
+    RecipeError:
+        An unknown detector, or a value missing or out of its bounds.
+    """
     version = as_number("poni_version", entries.get("poni_version", "1"))
     if version > 3:
         raise RecipeError(f"poni_version must be <= 3, got {version:g}")

@@ -45,9 +45,9 @@ def recipe_to_mapping(recipe: Recipe, *, paths: bool) -> dict[str, Mapped]:
     }
 
 
-def detector_to_mapping(detector: Detector) -> dict[str, Mapped]:
-    """Plain values of a detector; ``detector_from_mapping`` reads them back."""
-    return _detector(detector, paths=True)
+def detector_to_mapping(detector: Detector, *, paths: bool = True) -> dict[str, Mapped]:
+    """Plain values of a detector; ``detector_from_mapping`` reads them back if they have paths."""
+    return _detector(detector, paths)
 
 
 def geometry_to_mapping(geometry: Geometry) -> dict[str, Mapped]:

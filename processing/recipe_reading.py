@@ -38,11 +38,11 @@ def recipe_from_mapping(mapping: Plain) -> Recipe:
         An unknown or missing key, a value out of bounds, an array that changed.
     """
     known = {**mapping}
-    known["geometry"] = geometry_from_mapping(_section(mapping, "geometry"))
-    known["binning"] = _binning(_section(mapping, "binning"))
+    known["geometry"] = geometry_from_mapping(section(mapping, "geometry"))
+    known["binning"] = _binning(section(mapping, "binning"))
     known["outliers"] = _outliers(mapping.get("outliers"))
-    known["corrections"] = _corrections(_section(mapping, "corrections", default={}))
-    return _construct(Recipe, "recipe", known)
+    known["corrections"] = _corrections(section(mapping, "corrections", default={}))
+    return constructed(Recipe, "recipe", known)
 
 
 def recipe_from_json(text: str) -> Recipe:
@@ -85,19 +85,19 @@ def detector_from_mapping(mapping: Plain) -> Detector:
     if values.get("shape") is not None:
         values["shape"] = _pair("shape", values["shape"])
     if values.get("modules") is not None:
-        grid = {name: _pair(name, pair) for name, pair in _section(values, "modules").items()}
-        values["modules"] = _construct(ModuleGrid, "modules", grid)
+        grid = {name: _pair(name, pair) for name, pair in section(values, "modules").items()}
+        values["modules"] = constructed(ModuleGrid, "modules", grid)
     if values.get("sensor") is not None:
-        values["sensor"] = _construct(Sensor, "sensor", _section(values, "sensor"))
+        values["sensor"] = constructed(Sensor, "sensor", section(values, "sensor"))
     values["corners"] = _array("corners", values.get("corners"), corners_array)
     values["mask"] = _array("mask", values.get("mask"))
-    return _construct(Detector, "detector", values)
+    return constructed(Detector, "detector", values)
 
 
 def geometry_from_mapping(mapping: Plain) -> Geometry:
     """The geometry that ``geometry_to_mapping`` gave; RecipeError as ``recipe_from_mapping``."""
-    detector = detector_from_mapping(_section(mapping, "detector"))
-    return _construct(Geometry, "geometry", {**mapping, "detector": detector})
+    detector = detector_from_mapping(section(mapping, "detector"))
+    return constructed(Geometry, "geometry", {**mapping, "detector": detector})
 
 
 def _binning(mapping: Plain) -> Binning:
@@ -115,7 +115,7 @@ def _outliers(mapping: object) -> Outliers | None:
 def _of_kind(section: str, mapping: Plain, kinds: Mapping[str, type[Value]]) -> Value:
     kind = require_choice(f"{section} kind", mapping.get("kind"), kinds)
     values = {name: value for name, value in mapping.items() if name != "kind"}
-    return _construct(kinds[kind], f"{kind} {section}", values)
+    return constructed(kinds[kind], f"{kind} {section}", values)
 
 
 def _corrections(mapping: Plain) -> Corrections:
@@ -139,11 +139,14 @@ def _array(
     return array
 
 
-def _section(mapping: Plain, name: str, default: Plain | None = None) -> Plain:
-    section = mapping.get(name, default)
-    if not isinstance(section, Mapping):
-        raise RecipeError(f"recipe: section {name!r} is missing")
-    return section
+def section(
+    mapping: Plain, name: str, default: Plain | None = None, *, of: str = "recipe"
+) -> Plain:
+    """A part of plain values that is a mapping itself; RecipeError where it is not there."""
+    found = mapping.get(name, default)
+    if not isinstance(found, Mapping):
+        raise RecipeError(f"{of}: section {name!r} is missing")
+    return found
 
 
 def _pair(name: str, value: object) -> tuple[int, int]:
@@ -152,7 +155,14 @@ def _pair(name: str, value: object) -> tuple[int, int]:
     return int(value[0]), int(value[1])
 
 
-def _construct(cls: type[Value], where: str, values: Plain) -> Value:
+def constructed(cls: type[Value], where: str, values: Plain) -> Value:
+    """A dataclass from plain values.
+
+    Raises
+    ------
+    RecipeError:
+        An unknown or missing key, or what the class says of a value.
+    """
     known = fields(cls)  # type: ignore[arg-type]  # only dataclasses are constructed
     required = [f.name for f in known if f.default is f.default_factory is MISSING]
     _check_keys(where, values, [field.name for field in known])
