@@ -82,7 +82,7 @@ def settle(
     blur:
         Standard deviation of rings and of the misfit to begin with, pixels.
     """
-    measuring = _Measuring(geometry, image, lines, blur)
+    measuring = Measuring(geometry, image, lines, blur)
     settled: Settled | None = None
     for number in range(_ROUNDS):
         found = measuring.measure(geometry, widths=number < _WIDTH_ROUNDS)
@@ -98,7 +98,7 @@ def settle(
     return settled
 
 
-class _Measuring:
+class Measuring:
     """Measures rings, and learns how wide they are and how large sectors must be."""
 
     def __init__(

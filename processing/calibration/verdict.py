@@ -88,6 +88,14 @@ def saturation_check(image: CalibrationImage) -> Check:
     return Check("saturation", part <= SATURATED, words)
 
 
+def exposure_checks(evidence: Evidence) -> Iterator[Check]:
+    """What one of several images, which have a geometry in common, must pass by itself."""
+    yield saturation_check(evidence.image)
+    yield _residuals(evidence)
+    yield _strays(evidence)
+    yield _missing(evidence)
+
+
 def _checks(evidence: Evidence) -> Iterator[Check]:
     yield saturation_check(evidence.image)
     yield _rings(evidence)
