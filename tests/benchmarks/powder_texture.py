@@ -28,8 +28,8 @@ def with_grains(
 ) -> PowderScene:
     """The scene with rings of single grains, ``number`` of them in view on each ring.
 
-    ``in_view`` is the part of a ring that the detector sees. A grain is a spot with the ring's profile across and a Gaussian along the ring, of log-normal
-    strength, a little off the ring.
+    ``in_view`` is the part of a ring that the detector sees. A grain is a spot with the ring's
+    profile across and a Gaussian along the ring, of log-normal strength, a little off the ring.
     """
     rings, geometry = scene.rings, scene.geometry
     spread, apart = random.uniform(0.5, 1.2), random.uniform(0.05, 0.2)
