@@ -59,9 +59,11 @@ def geometry_digest(geometry: Geometry) -> str:
     """sha256 of a geometry and its detector, hex: by it runs name the calibration they used.
 
     Arrays count by content, not by path. A sensor that the table knows counts as not given: a
-    recipe with absorption gives it, and the detector has not moved for that.
+    recipe with absorption gives it, and the detector has not moved for that. Nor does its name
+    count: a PONI file keeps only those of the table.
     """
-    bare = replace(geometry, detector=without_known_sensor(geometry.detector))
+    detector = replace(without_known_sensor(geometry.detector), name="")
+    bare = replace(geometry, detector=detector)
     return digest_of(_geometry(bare, paths=False))
 
 

@@ -21,6 +21,7 @@ from ringline.processing.calibration.result import (
 )
 from ringline.processing.calibration.ridges import Ridges, find_ridges
 from ringline.processing.calibration.search import (
+    CONVINCING,
     Candidate,
     Freedom,
     Prior,
@@ -49,8 +50,6 @@ _PRIOR_PIXELS = 30
 """At least this of the center."""
 _TRIED = 2
 """Candidates that are measured."""
-_GOOD_SCORE = 0.25
-"""Of a search near a guess, below which the guess is doubted."""
 
 
 def calibrate(
@@ -92,7 +91,7 @@ def calibrate(
     best: Calibration | None = None
     for number, geometry in enumerate(guesses):
         progress(0.4 + 0.2 * number, "measuring rings")
-        settled = settle(geometry, pixels, lines, task, _blur(ridges))
+        settled = settle(geometry, pixels, lines, task, blur_of(ridges))
         if settled is None:
             continue
         found = _judged(Evidence(task, pixels, lines, settled, _curve(settled, pixels)), given)
@@ -111,7 +110,7 @@ def _passed(found: Calibration) -> int:
     return sum(check.passed for check in found.verdict.checks)
 
 
-def _blur(ridges: Ridges) -> float:
+def blur_of(ridges: Ridges) -> float:
     """Standard deviation of rings to begin with, pixels."""
     return float(np.clip(0.5 * np.median(ridges.width), 1.0, 3.0))
 
@@ -126,7 +125,7 @@ def _guesses(ridges: Ridges, lines: Lines, task: CalibrationTask) -> list[Geomet
         free[3:] = ["rot2" not in task.fixed, "rot1" not in task.fixed]
     else:
         found = search(crests, strong, Freedom(free, _prior(task.guess, task)))
-    if not found or (found[0].score < _GOOD_SCORE and not task.fixed):
+    if not found or (found[0].score < CONVINCING and not task.fixed):
         found += search(crests, strong, Freedom(free))
         found.sort(key=lambda one: -one.score)
     return [_placed(one, task) for one in found[:_TRIED]]
@@ -152,8 +151,8 @@ def _placed(candidate: Candidate, task: CalibrationTask) -> Geometry:
 
 
 def _curve(settled: Settled, pixels: CalibrationImage) -> Curve:
-    """Integrated finely enough for the narrowest ring."""
-    return integrated(settled.refined.geometry, pixels, 0.6 * float(np.min(settled.fit.width)))
+    """Integrated finely enough for the rings."""
+    return integrated(settled.refined.geometry, pixels, 0.6 * float(np.median(settled.fit.width)))
 
 
 def _judged(evidence: Evidence, given: InputArray) -> Calibration:
@@ -164,8 +163,8 @@ def _judged(evidence: Evidence, given: InputArray) -> Calibration:
         verdict=verdict(evidence),
         geometry=settled.refined.geometry,
         covariance=settled.refined.covariance,
-        rings=_fitted_rings(settled),
-        points=_control_points(settled),
+        rings=fitted_rings(settled),
+        points=control_points(settled),
         axis=np.degrees(evidence.curve.two_theta),
         curve=evidence.curve.intensity,
     )
@@ -178,7 +177,7 @@ def _without_geometry(
     return Calibration(task=task, image_sha256=given.sha256, verdict=Verdict(checks))
 
 
-def _control_points(settled: Settled) -> ControlPoints:
+def control_points(settled: Settled) -> ControlPoints:
     """Where rings were seen, at the crest of each."""
     fit, refined, geometry = settled.fit, settled.refined, settled.refined.geometry
     index = np.nonzero(settled.points)[0]
@@ -207,7 +206,8 @@ def _two_theta(geometry: Geometry, slow: FloatArray, fast: FloatArray) -> FloatA
     return two_theta_of(*geometry.sample_frame(p1, p2, p3))
 
 
-def _fitted_rings(settled: Settled) -> tuple[FittedRing, ...]:
+def fitted_rings(settled: Settled) -> tuple[FittedRing, ...]:
+    """Each ring that is on the detector, and how its points fit."""
     fit, refined, lines = settled.fit, settled.refined, settled.lines
     own = fit.ring[settled.points]
     found = []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 from scipy.signal import find_peaks, peak_widths
 
 from ringline.processing.binning import Radial
@@ -22,6 +22,10 @@ _PART = 0.04
 _NARROW = 4.0
 """Width of a peak, in widths of the calibrant's, beyond which it is background."""
 _FEWEST_BINS = 7
+_HEIGHT = 4.0
+"""Of a peak at a line, in its standard errors."""
+_PIXELS = 12
+"""Fewest in a bin that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ def integrated(geometry: Geometry, image: CalibrationImage, step: float) -> Curv
     )
     profile = reduction_for(recipe, "numpy").reduce(image.counts)
     sigma = np.zeros(bins) if profile.sigma is None else profile.sigma
-    there = np.isfinite(profile.intensity) & np.isfinite(sigma)
+    # Where few pixels are, their scatter says nothing of their error.
+    there = np.isfinite(profile.intensity) & np.isfinite(sigma) & (profile.sums.count >= _PIXELS)
     return Curve(profile.axis[there], profile.intensity[there], sigma[there])
 
 
@@ -103,24 +108,23 @@ def peaks_at(curve: Curve, lines: FloatArray, width: FloatArray, half: FloatArra
 def _bell(x: FloatArray, y: FloatArray, width: float) -> tuple[float, float] | None:
     """Place of a bell and its error; None where there is none."""
 
-    def model(x: FloatArray, *terms: float) -> FloatArray:
-        height, place, spread, level, slope = terms
-        bell = np.exp(-0.5 * ((x - place) / spread) ** 2)
-        return np.asarray(height * bell + level + slope * x / width)
+    start = np.array([float(y.max() - np.median(y)), 0.0, 1.0, float(np.median(y)), 0.0])
+    unit = x / width
 
-    level = float(np.median(y))
-    start = (float(y.max()) - level, 0.0, width, level, 0.0)
-    try:
-        # All bins alike: their own errors would trust the wings most, where no bell fits.
-        values, covariance = curve_fit(model, x, y, start, maxfev=300)
-    except RuntimeError:  # no convergence: there is no peak
+    def residual(terms: FloatArray) -> FloatArray:
+        height, place, spread, level, slope = terms
+        bell = np.exp(-0.5 * ((unit - place) / spread) ** 2)
+        return np.asarray(height * bell + level + slope * unit - y)
+
+    # All bins alike: their own errors would trust the wings most, where no bell fits.
+    fitted = least_squares(residual, start, x_scale="jac", max_nfev=60)
+    height, place, spread = fitted.x[:3]
+    inverse = np.linalg.pinv(fitted.jac.T @ fitted.jac, hermitian=True)
+    variance = 2.0 * fitted.cost / max(x.size - start.size, 1) * np.diag(inverse)
+    inside = abs(place) < np.abs(unit).max() and 0.2 < abs(spread) < 4.0
+    if not inside or height < _HEIGHT * np.sqrt(variance[0]):
         return None
-    error = float(np.sqrt(covariance[1, 1]))
-    height = float(np.sqrt(covariance[0, 0]))
-    inside = abs(values[1]) < np.abs(x).max() and 0.2 * width < abs(values[2]) < 4 * width
-    if not np.isfinite(error) or not inside or values[0] < 5 * height:
-        return None
-    return float(values[1]), error
+    return float(width * place), float(width * np.sqrt(variance[1]))
 
 
 def unexplained(curve: Curve, lines: Lines, width: float) -> tuple[float, list[float]]:

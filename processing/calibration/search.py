@@ -6,7 +6,7 @@ calibrant. The best few are fitted to the lines themselves.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from ringline.processing.types import BoolArray, FloatArray
 
 STRAY = 0.2
 """Part of the crests that are on no ring."""
+CONVINCING = 0.3
+"""Score from which a geometry is hardly one by chance."""
 _NO_LINES = np.zeros(0)
 _PAIRS = 4000
 _CELLS = (0.04, 0.15)
@@ -31,14 +33,20 @@ _RANGE = (0.1, 80.0)
 """Distances that are scanned, in sizes of the detector."""
 _STEP = 0.004
 """Between distances that are scanned, relative."""
-_COARSE = 24
+_COARSE = 12
 _KEPT = 5
 _PEAKS = 6
 _FITTED = 14
 _DIFFERENT = 0.02
 _ITERATIONS = 25
+_STRICTER = (0.003, 0.003, 0.0015, 0.0006, 0.0003)
+"""Distances from lines, rad, from which crests count less, one after the other."""
 _FEW = 1000
 """Crests that are enough to scan with."""
+_FEWER = 300
+_BEAMS = 3
+_TILTS = (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
+"""Beam along an axis of the detector, one after the other for each place of the beam."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,12 @@ class Crests:
 
     @property
     def few(self) -> "Crests":
-        """A part of them, for scans."""
-        every = max(1, len(self.points) // _FEW)
+        """Enough of them to scan with."""
+        return self.part(_FEW)
+
+    def part(self, number: int) -> "Crests":
+        """Some of them, about as many as asked for."""
+        every = max(1, len(self.points) // number)
         return Crests(self.points[::every], self.tangents[::every], self.size, self.blur)
 
 
@@ -91,6 +103,11 @@ class Freedom:
     def with_distance_held(self) -> "Freedom":
         """The same, the distance not fitted."""
         return Freedom(self.free & (np.arange(5) != 2), self.prior)
+
+    @property
+    def upright(self) -> "Freedom":
+        """The same, the tilt not fitted."""
+        return Freedom(self.free & (np.arange(5) < 3), self.prior)
 
     def rows(self, number: int) -> FloatArray:
         """The prior as the kernels take it: all crests together stand against it."""
@@ -130,16 +147,55 @@ def search(crests: Crests, lines: FloatArray, freedom: Freedom) -> list[Candidat
     freedom:
         Which numbers are fitted, and a guess.
     """
-    few, prior = crests.few, freedom.prior
-    starts = [prior.values] if prior is not None else list(_starts(few))
+    few = crests.few
+    if freedom.prior is not None:
+        beams = _by_direction(few, [freedom.prior.values], freedom)
+        found = _scanned(few, lines, beams, freedom)
+    else:
+        found = []
+        for starts in (_crossing_starts, _scattered_starts):
+            beams = _by_direction(few, starts(few), freedom)
+            found = _ranked(found + _scanned(few, lines, beams, freedom))
+            if found[0].score > CONVINCING:
+                break
+        else:
+            found = _ranked(found + _tilted(crests, lines, beams, freedom))
+    return _ranked([_fitted(crests, lines, one.params, freedom) for one in found[:3]])
+
+
+def _scanned(
+    crests: Crests, lines: FloatArray, beams: list[FloatArray], freedom: Freedom
+) -> list[Candidate]:
+    """For each place of the beam the distances at which rings fit, the best first."""
     found: list[Candidate] = []
-    for params in _by_direction(few, starts, freedom):
-        found += _by_distance(few, lines, params, freedom)
-    found.sort(key=lambda one: -one.score)
-    fitted = [_fitted(few, lines, one.params, freedom) for one in _distinct(found)[:_FITTED]]
-    fitted.sort(key=lambda one: -one.score)
-    best = [_fitted(crests, lines, one.params, freedom) for one in _distinct(fitted)[:3]]
-    return sorted(best, key=lambda one: -one.score)
+    for params in beams:
+        found += _by_distance(crests, lines, params, freedom)
+    some = _ranked(found)[:_FITTED]
+    return _ranked([_fitted(crests, lines, one.params, freedom) for one in some])
+
+
+def _tilted(
+    crests: Crests, lines: FloatArray, beams: list[FloatArray], freedom: Freedom
+) -> list[Candidate]:
+    """Likewise with the detector tilted each way, where crests are too straight to tell."""
+    few = crests.part(_FEWER)
+    found: list[Candidate] = []
+    for beam in beams[:_BEAMS]:
+        for b1 in _TILTS if freedom.free[3] else (0.0,):
+            for b2 in _TILTS if freedom.free[4] else (0.0,):
+                params = np.array([beam[0], beam[1], beam[2], b1, b2])
+                found += _by_distance(few, lines, params, freedom.upright)
+    some = _ranked(found)[: 4 * _FITTED]
+    return _ranked([_fitted(few, lines, one.params, freedom) for one in some])
+
+
+def _ranked(found: list[Candidate]) -> list[Candidate]:
+    """Different ones, the best first."""
+    kept: list[Candidate] = []
+    for one in sorted(found, key=lambda one: -one.score):
+        if all(np.abs(one.params - other.params).max() > 1e-4 for other in kept):
+            kept.append(one)
+    return kept
 
 
 def numbers_of(geometry: Geometry) -> FloatArray:
@@ -165,7 +221,7 @@ def geometry_of(params: FloatArray, detector: Detector, wavelength: float) -> Ge
     )
 
 
-def _starts(crests: Crests) -> Iterator[FloatArray]:
+def _crossing_starts(crests: Crests) -> list[FloatArray]:
     """Where many normals of crests cross, with the detector upright."""
     crossings = _crossings(crests)
     places = []
@@ -173,10 +229,24 @@ def _starts(crests: Crests) -> Iterator[FloatArray]:
         side = cell * crests.size
         squares, counts = np.unique(np.floor(crossings / side), axis=0, return_counts=True)
         order = np.argsort(-counts, kind="stable")[:_STARTS]
-        places += [(squares[k] + 0.5) * side for k in order]
-    for c1, c2 in places:
-        for distance in _DISTANCES:
-            yield np.array([c1, c2, np.log(distance * crests.size), 0.0, 0.0])
+        places += [((squares[k] + 0.5) * side).tolist() for k in order]
+    return [_upright(crests, place, distance) for place in places for distance in _DISTANCES]
+
+
+def _scattered_starts(crests: Crests) -> list[FloatArray]:
+    """All over the detector and around it."""
+    middle = 0.5 * (crests.points.min(axis=0) + crests.points.max(axis=0))
+    steps = np.linspace(-1.0, 1.0, 7) * crests.size
+    return [
+        _upright(crests, (middle[0] + down, middle[1] + right), distance)
+        for down in steps
+        for right in steps
+        for distance in _DISTANCES[:2]
+    ]
+
+
+def _upright(crests: Crests, place: Sequence[float], distance: float) -> FloatArray:
+    return np.array([place[0], place[1], math.log(distance * crests.size), 0.0, 0.0])
 
 
 def _crossings(crests: Crests) -> FloatArray:
@@ -214,7 +284,7 @@ def _by_distance(
 ) -> list[Candidate]:
     """The distances at which most crests lie on lines; beam and tilt follow the distance."""
     logs = _distances(crests, params, freedom)
-    coarse = np.linspace(logs[0], logs[-1], _COARSE if len(logs) > _COARSE else 1)
+    coarse = np.linspace(logs[0], logs[-1], min(_COARSE, len(logs)))
     table = []
     for log_away in coarse:
         start = params.copy()
@@ -256,9 +326,11 @@ def _distances(crests: Crests, params: FloatArray, freedom: Freedom) -> FloatArr
 
 def _fitted(crests: Crests, lines: FloatArray, params: FloatArray, freedom: Freedom) -> Candidate:
     """The numbers fitted to the lines, ever more strictly."""
-    for part in (0.003, 0.0015, 0.0006, 0.0003):
+    for part in _STRICTER:
         scale = part + 0.7 * crests.blur / float(np.exp(params[2]))
-        params, _ = _fit(crests, lines, params, scale, freedom)
+        # Far from the lines a tilt could do anything to please the points.
+        some = freedom.upright if part == _STRICTER[0] else freedom
+        params, _ = _fit(crests, lines, params, scale, some)
     blur = np.array([crests.blur / np.exp(params[2]), 0.001])
     return Candidate(params, float(line_score(params, crests.points, lines, blur, STRAY)))
 
@@ -271,11 +343,3 @@ def _fit(
         start, crests.points, crests.tangents, lines, scale, freedom.free, known, _ITERATIONS
     )
     return np.asarray(params), float(cost)
-
-
-def _distinct(found: list[Candidate]) -> list[Candidate]:
-    kept: list[Candidate] = []
-    for one in found:
-        if all(np.abs(one.params - other.params).max() > 1e-4 for other in kept):
-            kept.append(one)
-    return kept

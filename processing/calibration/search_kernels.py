@@ -77,20 +77,29 @@ def _nearest(lines, value):
 def line_score(params, points, lines, blur, stray):
     """Mean logarithm of how much better than by chance the points lie on lines.
 
-    A point between two lines would lie anywhere in their gap by chance; on a ring it lies within
-    ``blur`` (rad, shape (2,): constant, and a part of 2theta) of a line. A part ``stray`` of the
-    points is on none.
+    A point between two lines would lie anywhere in their gap by chance, or in as much of it as
+    all points cover; on a ring it lies within ``blur`` (rad, shape (2,): constant, and a part of
+    2theta) of a line. A part ``stray`` of the points is on none.
     """
+    number = points.shape[0]
+    values = np.empty(number)
+    mean = square = 0.0
+    for i in range(number):
+        values[i] = _two_theta(params, points[i])
+        mean += values[i] / number
+    for i in range(number):
+        square += (values[i] - mean) ** 2 / number
+    span = 3.5 * sqrt(square)  # of an even distribution
     total = 0.0
-    for i in range(points.shape[0]):
-        value = _two_theta(params, points[i])
+    for i in range(number):
+        value = values[i]
         width = blur[0] + blur[1] * value
         above = _nearest(lines, value)
         if above == lines.size:
             total += log(stray)
             continue
         below = lines[above - 1] if above > 0 else 0.0
-        gap = max(lines[above] - below, 1.0e-9)
+        gap = min(max(lines[above] - below, 1.0e-9), span)
         off = (lines[above] - value) / width
         density = exp(-0.5 * off * off)
         if above > 0:
@@ -98,7 +107,7 @@ def line_score(params, points, lines, blur, stray):
             density = 0.5 * (density + exp(-0.5 * off * off))
         ratio = density * gap / (width * 2.5066282746310002)
         total += log((1.0 - stray) * ratio + stray)
-    return total / points.shape[0]
+    return total / number
 
 
 @inner

@@ -14,6 +14,7 @@ REFINED = ("distance", "poni1", "poni2", "rot1", "rot2")
 """What the rings of one image tell."""
 ENERGIES_KEV = (1.0, 500.0)
 """Photon energies, keV, beyond which something was mistyped."""
+_SAME_PIXEL = 1e-3
 _UNDETERMINED = {
     "rot3": "rot3 turns the detector about the beam, which rings do not show: it stays as guessed",
     "wavelength": "the wavelength can be refined with two or more images only",
@@ -79,6 +80,8 @@ class CalibrationTask:
                     f"guess of {bound.name} {value:g} is outside its bounds "
                     f"{bound.low:g} .. {bound.high:g}"
                 )
+        if self.guess is not None:
+            _check_guess(self.guess.detector, self.detector)
         for name in ("mask", "dark"):
             array = getattr(self, name)
             shape = self.detector.shape
@@ -171,6 +174,22 @@ def _checked_wavelength(value: float) -> float:
     if not low <= energy <= high:
         raise RecipeError(f"energy must be {low:g} .. {high:g} keV, got {energy:.6g} keV")
     return wavelength
+
+
+def _check_guess(guessed: Detector, detector: Detector) -> None:
+    """Refuse the guess of a detector with other pixels."""
+    for axis in ("pixel1", "pixel2"):
+        size, own = getattr(guessed, axis), getattr(detector, axis)
+        if abs(size - own) > _SAME_PIXEL * own:
+            raise RecipeError(
+                f"guess: its detector {guessed.name} has {axis} {1e6 * size:g} um, "
+                f"{detector.name} has {1e6 * own:g}"
+            )
+    if None not in (guessed.shape, detector.shape) and guessed.shape != detector.shape:
+        raise RecipeError(
+            f"guess: its detector {guessed.name} has shape {guessed.shape}, "
+            f"{detector.name} has {detector.shape}"
+        )
 
 
 def _require_refined(name: str) -> None:
