@@ -32,11 +32,15 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.fit2d import Fit2D, fit2d_of, geometry_from_fit2d
 from ringline.processing.frames import Block, Frame, FrameSource, open_frames
 from ringline.processing.geometry import Geometry, PixelArrays, pixel_arrays
+from ringline.processing.goniometer import Goniometer, goniometer_from_mapping
+from ringline.processing.goniometer_file import read_goniometer, write_goniometer
 from ringline.processing.hexrd import read_hexrd
 from ringline.processing.imaged11 import read_imaged11, write_imaged11
 from ringline.processing.mask_file import MaskOrigin, write_mask
 from ringline.processing.mask_making import MadeMask, make_mask
 from ringline.processing.mask_settings import MaskSettings
+from ringline.processing.motion import Motion
+from ringline.processing.motions import arm_motion, linear_motion, motion_named
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.panel_geometry import ImageGeometry
@@ -94,6 +98,7 @@ __all__ = [
     "FrameError",
     "FrameSource",
     "Geometry",
+    "Goniometer",
     "ImageGeometry",
     "MadeMask",
     "MaskOrigin",
@@ -101,6 +106,7 @@ __all__ = [
     "Mean",
     "Median",
     "ModuleGrid",
+    "Motion",
     "MultiGeometry",
     "Outliers",
     "PixelArrays",
@@ -119,6 +125,7 @@ __all__ = [
     "SigmaClip",
     "Sums",
     "agipd_1m",
+    "arm_motion",
     "attenuation",
     "average",
     "calibrant_named",
@@ -136,9 +143,12 @@ __all__ = [
     "geometry_from_mapping",
     "geometry_from_spd",
     "geometry_to_mapping",
+    "goniometer_from_mapping",
     "is_standard",
+    "linear_motion",
     "lpd_1m",
     "make_mask",
+    "motion_named",
     "multi_geometry_from_json",
     "normalized",
     "open_frames",
@@ -146,6 +156,7 @@ __all__ = [
     "pixel_arrays",
     "read_crystfel",
     "read_detector_file",
+    "read_goniometer",
     "read_hexrd",
     "read_imaged11",
     "read_poni",
@@ -162,6 +173,7 @@ __all__ = [
     "subtract_dark",
     "unit_named",
     "write_detector_file",
+    "write_goniometer",
     "write_imaged11",
     "write_mask",
     "write_poni",

@@ -1,6 +1,13 @@
 """Calibration: where the detector stands, from the rings of a powder, with a verdict."""
 
 from ringline.processing.calibration.calibrate import Progress, calibrate
+from ringline.processing.calibration.goniometer import calibrate_goniometer
+from ringline.processing.calibration.goniometer_task import (
+    Exposure,
+    ExposureFit,
+    GoniometerCalibration,
+    GoniometerTask,
+)
 from ringline.processing.calibration.result import (
     Calibration,
     Check,
@@ -22,9 +29,14 @@ __all__ = [
     "CalibrationTask",
     "Check",
     "ControlPoints",
+    "Exposure",
+    "ExposureFit",
     "FittedRing",
+    "GoniometerCalibration",
+    "GoniometerTask",
     "Progress",
     "Verdict",
     "calibrate",
+    "calibrate_goniometer",
     "calibration_task",
 ]

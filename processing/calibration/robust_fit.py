@@ -78,6 +78,10 @@ class Problem(ABC):
     def prior(self, values: FloatArray) -> FloatArray:
         """How far parameters are from what was known before, in standard errors."""
 
+    def inverse(self, normal: FloatArray) -> FloatArray:
+        """Inverse of the matrix of normal equations."""
+        return np.asarray(np.linalg.pinv(normal, rcond=1e-14, hermitian=True))
+
     def solved(self, values: FloatArray, used: BoolArray, sigma: FloatArray) -> FloatArray:
         """Best values, from these."""
         found = least_squares(
@@ -113,7 +117,7 @@ class Problem(ABC):
                 part = 1.0 / (1.0 / ring_scatter**2 + total)
                 normal -= part * np.outer(shared, shared)
                 slope -= part * shared * float((weight * residual)[of_ring].sum())
-        inverse = np.linalg.pinv(normal, rcond=1e-14, hermitian=True)
+        inverse = self.inverse(normal)
         moved = np.clip(values - inverse @ slope * self._unit, *self._bounds)
         return moved, inverse * np.outer(self._unit, self._unit)
 
