@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import tango
 from tango.server import run
@@ -16,9 +17,11 @@ from ringline.device_servers.database import (
     tango_host_of_environment,
 )
 from ringline.device_servers.reducer import AzimuthalReducer
+from ringline.device_servers.table_device import TableDevice
 from ringline.processing import RecipeError
 
 _OWN_DATABASE = ("-nodb", "-file")
+_CLASSES = (AzimuthalReducer, GeometryCalibrator)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         refuse_unregistered(given)
-        # Without a database, devices that are named without their class are of the last one.
         # The name is given, not taken from sys.argv: the process may be `python -m ...`.
-        run((GeometryCalibrator, AzimuthalReducer), args=[SERVER, *given], raises=True)
+        run(classes_for(given), args=[SERVER, *given], raises=True)
     except RecipeError as error:
         sys.stderr.write(f"{SERVER}: {error}\n")
         return 2
@@ -44,6 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{SERVER}: {one_line(error)}\n")
         return 2
     return 0
+
+
+def classes_for(arguments: Sequence[str]) -> tuple[type[TableDevice], ...]:
+    """The classes to run: without a database those that are named, or the reducer's alone.
+
+    Tango would not start with a class of which a file of properties has no device, and would not
+    know of which class a device is that is named without one.
+    """
+    own = [argument for argument in arguments if argument.startswith(_OWN_DATABASE)]
+    if not own:
+        return _CLASSES
+    files = [Path(argument.partition("=")[2]) for argument in own if argument.startswith("-file=")]
+    told = [*arguments, *(file.read_text() for file in files if file.is_file())]
+    named = tuple(cls for cls in _CLASSES if any(cls.__name__ in text for text in told))
+    return named or (AzimuthalReducer,)
 
 
 def refuse_unregistered(arguments: Sequence[str]) -> None:

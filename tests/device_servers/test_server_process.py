@@ -159,6 +159,15 @@ def test_it_runs_without_a_database_for_a_quick_look(alone: Alone) -> None:
     wait_for(lambda: proxy.state() == tango.DevState.ON, "ON")
 
 
+def test_both_classes_run_without_a_database_where_they_are_named(alone: Alone) -> None:
+    reducer = f"tango://127.0.0.1:{alone.port}/quick/look/1#dbase=no"
+    alone.start("-nodb", "-dlist", "AzimuthalReducer::quick/look/1,GeometryCalibrator::quick/cal/1")
+    proxy = tango.DeviceProxy(reducer.replace("look", "cal"))
+    wait_for(lambda: proxy.state() == tango.DevState.STANDBY, "STANDBY", 60)
+    assert proxy.info().dev_class == "GeometryCalibrator"
+    assert tango.DeviceProxy(reducer).info().dev_class == "AzimuthalReducer"
+
+
 def test_it_keeps_settings_in_a_file_of_properties(alone: Alone, tmp_path: Path) -> None:
     file = tmp_path / "properties.txt"
     file.write_text('RinglineDS/quick/DEVICE/AzimuthalReducer: "quick/look/1"\n')
