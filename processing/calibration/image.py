@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ringline.processing.calibration.pixel_kernels import mark_isolated
 from ringline.processing.calibration.task import CalibrationTask
 from ringline.processing.types import BoolArray, FloatArray, ImageArray
+from ringline.processing.worker_threads import in_parallel
 
 Counts = npt.NDArray[np.float32]
 
@@ -61,11 +62,27 @@ def calibration_image(image: ImageArray, task: CalibrationTask) -> CalibrationIm
         counts = counts - task.dark.values.astype(np.float32)
     counts = np.where(there, counts, np.float32(0))
     measured = there & ~full
-    isolated = np.zeros_like(there)
-    mark_isolated(counts, measured, *_noise(counts, measured), isolated)
-    return CalibrationImage(counts, there, full, isolated)
+    return CalibrationImage(counts, there, full, _isolated(counts, measured))
 
 
+def _isolated(counts: Counts, measured: BoolArray) -> BoolArray:
+    """Hot and dead pixels."""
+    marked = np.zeros_like(measured)
+    levels, noise = _noise(counts, measured)
+    rows = len(counts)
+
+    def mark(part: int) -> None:
+        span = np.array([part * _BAND, min((part + 1) * _BAND, rows)])
+        mark_isolated(counts, measured, levels, noise, span, marked)
+
+    in_parallel(mark, -(-rows // _BAND))
+    return marked
+
+
+_EVERY = 6
+"""Rows, of which one is looked at for the noise."""
+_BAND = 64
+"""Rows that a thread looks at."""
 _CLASSES = 24
 """Of equally many pixels, by level, in which noise is looked at."""
 
@@ -76,8 +93,9 @@ def _noise(counts: Counts, measured: BoolArray) -> tuple[FloatArray, FloatArray]
     From the differences between pixels and their neighbours two rows away, whatever the
     detector's gain, offset and readout noise.
     """
-    one, other = counts[:-2:2], counts[2::2]
-    both = measured[:-2:2] & measured[2::2]
+    one, other = counts[:-2:_EVERY], counts[2::_EVERY]
+    one = one[: len(other)]
+    both = measured[:-2:_EVERY][: len(other)] & measured[2::_EVERY]
     level, off = 0.5 * (one[both] + other[both]), np.abs(one[both] - other[both])
     if level.size < 10 * _CLASSES:
         return np.array([0.0, 1.0]), np.array([1.0, 1.0])

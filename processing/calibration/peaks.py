@@ -1,6 +1,6 @@
 """Peaks of the integrated curve: a look at a calibration that does not use its control points."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -22,6 +22,8 @@ _PART = 0.04
 _NARROW = 4.0
 """Width of a peak, in widths of the calibrant's, beyond which it is background."""
 _FEWEST_BINS = 7
+_ENGINE = "numpy"
+"""Of all engines the one that is always there and has nothing to compile for one image."""
 _HEIGHT = 4.0
 """Of a peak at a line, in its standard errors."""
 _PIXELS = 12
@@ -49,7 +51,7 @@ class Peaks:
 
 
 def integrated(geometry: Geometry, image: CalibrationImage, step: float) -> Curve:
-    """The curve of an image, with the solid angle undone.
+    """The curve of an image, counts as they are: an offset of the detector must stay flat.
 
     Parameters
     ----------
@@ -60,23 +62,17 @@ def integrated(geometry: Geometry, image: CalibrationImage, step: float) -> Curv
     step:
         Size of a bin, rad.
     """
-    recipe = Recipe(
+    coarse = Recipe(
         geometry=geometry,
         binning=Radial(bins=1, unit="2th_rad"),
         splitting="no",
         error_model="azimuthal",
-        corrections=Corrections(mask=~image.usable),
+        corrections=Corrections(mask=~image.usable, solid_angle=False),
     )
-    low, high = reduction_for(recipe, "numpy").edges
+    low, high = reduction_for(coarse, _ENGINE).edges
     bins = int(np.clip((high - low) / step, 16, 20_000))
-    recipe = Recipe(
-        geometry=geometry,
-        binning=Radial(bins=bins, unit="2th_rad"),
-        splitting="no",
-        error_model="azimuthal",
-        corrections=Corrections(mask=~image.usable),
-    )
-    profile = reduction_for(recipe, "numpy").reduce(image.counts)
+    recipe = replace(coarse, binning=Radial(bins=bins, unit="2th_rad"))
+    profile = reduction_for(recipe, _ENGINE).reduce(image.counts)
     sigma = np.zeros(bins) if profile.sigma is None else profile.sigma
     # Where few pixels are, their scatter says nothing of their error.
     there = np.isfinite(profile.intensity) & np.isfinite(sigma) & (profile.sums.count >= _PIXELS)
@@ -107,7 +103,6 @@ def peaks_at(curve: Curve, lines: FloatArray, width: FloatArray, half: FloatArra
 
 def _bell(x: FloatArray, y: FloatArray, width: float) -> tuple[float, float] | None:
     """Place of a bell and its error; None where there is none."""
-
     start = np.array([float(y.max() - np.median(y)), 0.0, 1.0, float(np.median(y)), 0.0])
     unit = x / width
 

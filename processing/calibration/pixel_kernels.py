@@ -4,6 +4,7 @@ import numpy as np
 
 from ringline.processing.compiled import inner, jit
 
+_AROUND = np.array([[0, -1], [0, 1], [-1, 0], [1, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]])
 _HOT_RATIO = 3.0
 _DEAD_RATIO = 0.7
 _SIGMAS = 6.0
@@ -23,7 +24,7 @@ def _noise_at(value, levels, noise):
 
 
 @jit
-def mark_isolated(counts, usable, levels, noise, marked):
+def mark_isolated(counts, usable, levels, noise, span, marked):
     """Mark usable pixels that no picture makes: alone far above, or far below, all around them.
 
     Hot is what stands out of its neighbours' median by thrice as much as the second largest of
@@ -37,36 +38,42 @@ def mark_isolated(counts, usable, levels, noise, marked):
         Shape (slow, fast).
     levels, noise:
         Standard deviation of counts by level, ascending.
+    span:
+        Rows to look at: first, and one past the last.
     """
     rows, columns = counts.shape
     near = np.empty(8)
-    for i in range(rows):
+    least = _SIGMAS * noise.min()
+    for i in range(span[0], span[1]):
         for j in range(columns):
             if not usable[i, j]:
                 continue
             value = counts[i, j]
-            above = below = number = 0
-            for k in range(max(i - 1, 0), min(i + 2, rows)):
-                for m in range(max(j - 1, 0), min(j + 2, columns)):
-                    if (k == i and m == j) or not usable[k, m]:
-                        continue
-                    near[number] = counts[k, m]
-                    above += near[number] > value
-                    below += near[number] < value
-                    number += 1
-            # Only what is at the very end of its neighbourhood can be alone.
-            if number < 5 or (above > 1 and below > 1):
+            limit_high, limit_low = value - least, value + least
+            bright = dark = number = 0
+            for step in range(_AROUND.shape[0]):
+                # Only what is far beyond nearly all of its neighbourhood can be alone.
+                if bright > 1 and dark > 2:
+                    break
+                k, m = i + _AROUND[step, 0], j + _AROUND[step, 1]
+                if k < 0 or k >= rows or m < 0 or m >= columns or not usable[k, m]:
+                    continue
+                near[number] = counts[k, m]
+                bright += near[number] > limit_high
+                dark += near[number] < limit_low
+                number += 1
+            if number < 5 or (bright > 1 and dark > 2):
                 continue
             order = np.sort(near[:number])
             middle = 0.5 * (order[number // 2] + order[(number - 1) // 2])
-            if above <= 1:
-                second = order[number - 2]
+            second, third = order[number - 2], order[2]
+            if bright <= 1:
                 limit = _HOT_RATIO * (second - middle) + _SIGMAS * _noise_at(second, levels, noise)
                 marked[i, j] = value - middle > limit
-            elif below <= 1:
-                third = order[2]
-                marked[i, j] = third - value > _SIGMAS * _noise_at(third, levels, noise) and (
-                    third - value > _DEAD_RATIO * (third - levels[0])
+            else:
+                below = third - value
+                marked[i, j] = below > _SIGMAS * _noise_at(third, levels, noise) and (
+                    below > _DEAD_RATIO * (third - levels[0])
                 )
 
 
