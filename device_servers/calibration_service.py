@@ -121,8 +121,7 @@ class CalibrationService(Work[CalibrationFacts]):
         with self._lock:
             if self._facts.running:
                 raise BusyError("a calibration is being made: follow State, or call Abort")
-            self._facts = replace(self._facts, running=True)
-        self._job = job
+            self._facts, self._job = replace(self._facts, running=True), job
         self._show(progress=0.0, step=f"reading {image.path.name}", last_error="")
         prepared: Future[Prepared] = Future()
         self._submit(self._calibrate, job, prepared)

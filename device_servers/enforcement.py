@@ -36,6 +36,10 @@ def enforce(
     if present is None or geometry_digest(present) != decision.id:
         # What the reducer has may come from elsewhere than the history.
         decision = replace(decision, former=present)
+    else:
+        ruling = history.in_force(link.device)
+        if ruling is not None and ruling.decision.id == decision.id:
+            return ruling.decision  # a client that asks twice decides once
     geometry = decision.geometry
     assert geometry is not None  # of a decision that puts one in force
     try:

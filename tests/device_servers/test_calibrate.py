@@ -10,6 +10,7 @@ from pathlib import Path
 import fabio
 import h5py
 import numpy as np
+import pint
 import pytest
 import tango
 from databroker.v1 import Broker
@@ -248,7 +249,14 @@ def test_progress_and_verdict_arrive_as_events(calibrator: tango.DeviceProxy) ->
 
 
 @pytest.mark.parametrize("name", [*CALIBRATION_SETTINGS, *CALIBRATION_READINGS, "State", "Status"])
-def test_every_attribute_pushes_change_events(calibrator: tango.DeviceProxy, name: str) -> None:
+def test_every_attribute_has_words_and_pushes_change_events(
+    calibrator: tango.DeviceProxy, name: str
+) -> None:
+    config = calibrator.get_attribute_config(name)
+    if name not in ("State", "Status"):
+        assert config.label != name
+        assert config.description not in ("", "No description")
+        pint.UnitRegistry().parse_units(config.unit.replace("No unit", ""))
     with subscribed(calibrator, name) as events:
         assert not events.errors
 

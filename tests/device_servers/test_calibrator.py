@@ -68,6 +68,7 @@ def test_an_accepted_calibration_is_in_force_to_the_last_digit_also_after_a_rest
     calibrator, reducer = pair.start()
     assert geometry_of(reducer) == FOUND
     wait_for(lambda: calibrator.in_force == FIRST.id, "in force")
+    accepted(calibrator, reducer, FIRST.id)  # again: nothing is decided
     assert in_force(pair) == [("accept", FIRST.id)]
 
 
