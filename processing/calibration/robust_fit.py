@@ -11,6 +11,9 @@ from ringline.processing.types import BoolArray, FloatArray, IntArray
 _OUTLIER = 4.5
 """Residual in its standard errors beyond which a point takes no part."""
 _ROUNDS = 8
+_HALVINGS = 12
+_FEWEST_RINGS = 3
+"""Of which whole rings can be told to scatter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Problem(ABC):
             xtol=1e-12,
             ftol=1e-12,
             gtol=1e-12,
-            max_nfev=30,
+            max_nfev=100,
         )
         return np.asarray(found.x * self._unit)
 
@@ -102,23 +105,19 @@ class Problem(ABC):
     ) -> tuple[FloatArray, FloatArray]:
         """One step to the best values where rings have errors in common, and their covariance."""
         jacobian, residual = self._jacobian(values), self._whole(values)
-        weight = np.append(used / sigma**2, np.ones(residual.size - used.size))
-        weighted = jacobian * weight[:, None]
-        normal, slope = weighted.T @ jacobian, weighted.T @ residual
-        if ring_scatter > 0:
-            # The inverse of a covariance with one common variance for each ring (Woodbury).
-            points = used.size
-            for ring in np.unique(self.points.ring[used]):
-                of_ring = np.append(
-                    self.points.ring == ring, np.zeros(residual.size - points, bool)
-                )
-                total = float(weight[of_ring].sum())
-                shared = weighted[of_ring].sum(axis=0)
-                part = 1.0 / (1.0 / ring_scatter**2 + total)
-                normal -= part * np.outer(shared, shared)
-                slope -= part * shared * float((weight * residual)[of_ring].sum())
-        inverse = self.inverse(normal)
-        moved = np.clip(values - inverse @ slope * self._unit, *self._bounds)
+        weights = _Weights(used, sigma, self.points.ring, ring_scatter)
+        inverse = self.inverse(weights.product(jacobian, jacobian))
+        slope = weights.product(jacobian, residual[:, None])[:, 0]
+        step = -inverse @ slope * self._unit
+        cost = weights.square(residual)
+        for _ in range(_HALVINGS):
+            moved = np.clip(values + step, *self._bounds)
+            if weights.square(self._whole(moved)) <= cost:
+                break
+            # Where rings leave something open, the valley bends.
+            step = 0.5 * step
+        else:
+            moved = values
         return moved, inverse * np.outer(self._unit, self._unit)
 
     def _jacobian(self, values: FloatArray) -> FloatArray:
@@ -137,6 +136,36 @@ class Problem(ABC):
     def _weighted(self, values: FloatArray, used: BoolArray, sigma: FloatArray) -> FloatArray:
         own = (self.residual(values) / sigma)[used]
         return np.concatenate([own, self.prior(values)])
+
+
+class _Weights:
+    """Inverse of the covariance of all residuals, rings having an error in common (Woodbury)."""
+
+    def __init__(
+        self, used: BoolArray, sigma: FloatArray, ring: IntArray, ring_scatter: float
+    ) -> None:
+        self._single = used / sigma**2
+        self._ring = ring
+        total = np.bincount(ring, self._single)
+        common = ring_scatter**2
+        self._part = common / (1.0 + common * total)
+
+    def product(self, left: FloatArray, right: FloatArray) -> FloatArray:
+        """Of the columns of two matrices; rows beyond the points are the prior's, of weight 1."""
+        n = self._single.size
+        weighted = self._single[:, None] * right[:n]
+        found = left[:n].T @ weighted + left[n:].T @ right[n:]
+        sums = self._by_ring(self._single[:, None] * left[:n])
+        return np.asarray(found - sums.T @ (self._part[:, None] * self._by_ring(weighted)))
+
+    def square(self, residual: FloatArray) -> float:
+        """Of residuals: chi squared."""
+        return float(self.product(residual[:, None], residual[:, None])[0, 0])
+
+    def _by_ring(self, rows: FloatArray) -> FloatArray:
+        """Sums of rows over each ring, shape (rings, columns)."""
+        columns = [np.bincount(self._ring, column) for column in rows.T]
+        return np.stack(columns, axis=1)
 
 
 def fit(problem: Problem) -> Fitted:
@@ -187,7 +216,12 @@ class RingSums:
         return cls(mean, 1.0 / np.sqrt(total[some]))
 
     def own_scatter(self) -> float:
-        """Standard deviation of rings beyond the errors of their means, rad."""
+        """Standard deviation of rings beyond the errors of their means, rad.
+
+        0 where rings are too few to tell.
+        """
+        if self.mean.size < _FEWEST_RINGS:
+            return 0.0
         return _extra(self.mean**2, self.error**2, max(self.mean.size - 1, 1))
 
 
