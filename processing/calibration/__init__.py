@@ -1,6 +1,7 @@
 """Calibration: where the detector stands, from the rings of a powder, with a verdict."""
 
 from ringline.processing.calibration.calibrate import Progress, calibrate
+from ringline.processing.calibration.drift import Drift, drift_of
 from ringline.processing.calibration.goniometer import calibrate_goniometer
 from ringline.processing.calibration.goniometer_task import (
     Exposure,
@@ -29,6 +30,7 @@ __all__ = [
     "CalibrationTask",
     "Check",
     "ControlPoints",
+    "Drift",
     "Exposure",
     "ExposureFit",
     "FittedRing",
@@ -39,4 +41,5 @@ __all__ = [
     "calibrate",
     "calibrate_goniometer",
     "calibration_task",
+    "drift_of",
 ]

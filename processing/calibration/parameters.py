@@ -1,20 +1,18 @@
 """The parameters of a calibration as people read them: mm, degrees and pixels, with errors."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from ringline.processing.calibration.beam import beam_errors, beam_place
 from ringline.processing.calibration.result import Calibration
-from ringline.processing.errors import RecipeError
-from ringline.processing.fit2d import fit2d_of
 from ringline.processing.geometry import Geometry
 
 _MM, _ANGSTROM = 1e-3, 1e-10
 _LENGTHS = ("distance", "poni1", "poni2")
 _ROTATIONS = ("rot1", "rot2", "rot3")
-_BEAM = {"center_y": "beam slow", "center_x": "beam fast"}
+_BEAM = ("beam slow", "beam fast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,33 +69,13 @@ def parameters_of(calibration: Calibration) -> list[Parameter]:
 
 
 def _beam(geometry: Geometry, calibration: Calibration) -> list[Parameter]:
-    try:
-        values = _place(geometry)
-        errors = _errors(geometry, calibration)
-    except RecipeError:  # the beam misses the detector's plane
+    place = beam_place(geometry)
+    if place is None:
         return []
+    errors = beam_errors(geometry, list(calibration.errors), calibration.covariance)
+    if errors is None:
+        errors = np.full(2, math.nan)
     return [
-        Parameter(words, values[name], errors.get(name, math.nan), "pixels")
-        for name, words in _BEAM.items()
+        Parameter(name, float(value), float(error), "pixels")
+        for name, value, error in zip(_BEAM, place, errors, strict=True)
     ]
-
-
-def _errors(geometry: Geometry, calibration: Calibration) -> Mapping[str, float]:
-    r"""Standard errors of the beam's place, pixels: of :math:`J C J^T`, J by differences."""
-    if not calibration.errors or not np.isfinite(calibration.covariance).all():
-        return {}
-    slopes = []
-    for name, error in calibration.errors.items():
-        value = getattr(geometry, name)
-        step = error or 1e-9
-        above = _place(replace(geometry, **{name: value + step}))
-        below = _place(replace(geometry, **{name: value - step}))
-        slopes.append([(above[place] - below[place]) / (2 * step) for place in _BEAM])
-    jacobian = np.array(slopes)
-    variances = np.einsum("ip,ij,jp->p", jacobian, calibration.covariance, jacobian)
-    return dict(zip(_BEAM, np.sqrt(np.maximum(variances, 0.0)).tolist(), strict=True))
-
-
-def _place(geometry: Geometry) -> dict[str, float]:
-    beam = fit2d_of(geometry)
-    return {name: float(getattr(beam, name)) for name in _BEAM}

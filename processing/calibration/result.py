@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ringline.processing.calibration.beam import beam_place
 from ringline.processing.calibration.task import CalibrationTask
-from ringline.processing.fit2d import fit2d_of
 from ringline.processing.geometry import Geometry
 from ringline.processing.recipe_mapping import geometry_digest
 from ringline.processing.types import FloatArray, IntArray
@@ -115,10 +115,8 @@ class Calibration:
 
         None without a geometry, or where the beam does not meet the detector.
         """
-        if self.geometry is None or self.geometry.rotation[2, 2] <= 0:
-            return None
-        beam = fit2d_of(self.geometry)
-        return beam.center_y, beam.center_x
+        place = None if self.geometry is None else beam_place(self.geometry)
+        return None if place is None else (float(place[0]), float(place[1]))
 
     @cached_property
     def id(self) -> str:

@@ -1,20 +1,20 @@
 """Whether a calibration can be trusted: checks, each with what it found and its bound."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from ringline.processing.calibration.beam import beam_errors
 from ringline.processing.calibration.image import CalibrationImage
 from ringline.processing.calibration.lines import Lines
 from ringline.processing.calibration.peaks import Curve, Peaks, peaks_at, unexplained
 from ringline.processing.calibration.refine import refine
 from ringline.processing.calibration.result import Check, Verdict
-from ringline.processing.calibration.search import numbers_of
 from ringline.processing.calibration.settle import Settled, halves
 from ringline.processing.calibration.task import CalibrationTask
 from ringline.processing.geometry import HC_KEV_M, Geometry
-from ringline.processing.types import FloatArray, IntArray
+from ringline.processing.types import IntArray
 
 SATURATED = 0.02
 """Part of the pixels that may be saturated."""
@@ -173,26 +173,14 @@ def _precision(evidence: Evidence) -> Check:
     if "distance" in refined.names:
         place = refined.names.index("distance")
         error = float(np.sqrt(refined.covariance[place, place])) / geometry.distance
-    center = center_error(geometry, refined.names, refined.covariance)
+    errors = beam_errors(geometry, refined.names, refined.covariance)
+    center = float("inf") if errors is None else float(errors.max())
     good = error <= DISTANCE_ERROR and center <= CENTER_ERROR
     words = (
         f"distance is known to {100 * error:.2g} % (needed {100 * DISTANCE_ERROR:g} %), "
         f"the center to {center:.2g} pixel (needed {CENTER_ERROR:g})"
     )
     return Check("precision", good, words)
-
-
-def center_error(geometry: Geometry, names: tuple[str, ...], covariance: FloatArray) -> float:
-    """Larger standard error of the two coordinates of the beam center, pixels."""
-    columns = []
-    for name in names:
-        step = 1e-6 * (1.0 if name.startswith("rot") else geometry.distance)
-        value = getattr(geometry, name)
-        high, low = (numbers_of(replace(geometry, **{name: value + s * step}))[:2] for s in (1, -1))
-        columns.append((high - low) / (2 * step))
-    jacobian = np.stack(columns, axis=1)
-    spread = np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
-    return float((spread / [geometry.detector.pixel1, geometry.detector.pixel2]).max())
 
 
 def _bounds(evidence: Evidence) -> Check:
