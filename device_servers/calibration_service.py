@@ -177,7 +177,7 @@ class CalibrationService(Work[CalibrationFacts]):
         """How two calibrations differ, as JSON."""
         try:
             one, other = json.loads(text)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise BadInputError(f"give two ids as JSON, [id, id], got {text!r}") from error
         return json.dumps(self._known_history().compare(str(one), str(other)))
 

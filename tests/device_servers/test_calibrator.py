@@ -174,6 +174,8 @@ def test_what_did_not_pass_is_not_put_in_force(pair: Pair) -> None:
     assert "there is none: call Calibrate" in refused(calibrator, "Accept", "Ringline_NotReady")
     assert "no geometry" in refused(calibrator, "Revert", "Ringline_BadRecipe")
     assert "no calibration" in refused(calibrator, "Restore", "Ringline_BadRecipe", "abc")
+    for given in ("5", "[1]", "abc"):
+        assert "[id, id]" in refused(calibrator, "Compare", "Ringline_BadInput", given)
     assert "to reject" in refused(calibrator, "Reject", "Ringline_NotReady")
     pair.server.stop()
     pair.store(calibration_of(FOUND, passed=False))
