@@ -41,6 +41,12 @@ from ringline.processing.mask_making import MadeMask, make_mask
 from ringline.processing.mask_settings import MaskSettings
 from ringline.processing.motion import Motion
 from ringline.processing.motions import arm_motion, linear_motion, motion_named
+from ringline.processing.moving import (
+    MovingReduction,
+    moving_from_mapping,
+    recipe_at,
+    with_range_of_all,
+)
 from ringline.processing.multi_geometry import MultiGeometry, multi_geometry_from_json
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.panel_geometry import ImageGeometry
@@ -107,6 +113,7 @@ __all__ = [
     "Median",
     "ModuleGrid",
     "Motion",
+    "MovingReduction",
     "MultiGeometry",
     "Outliers",
     "PixelArrays",
@@ -149,6 +156,7 @@ __all__ = [
     "lpd_1m",
     "make_mask",
     "motion_named",
+    "moving_from_mapping",
     "multi_geometry_from_json",
     "normalized",
     "open_frames",
@@ -163,6 +171,7 @@ __all__ = [
     "read_recipe",
     "read_spacings",
     "read_spd",
+    "recipe_at",
     "recipe_from_json",
     "recipe_from_mapping",
     "reduction_for",
@@ -172,6 +181,7 @@ __all__ = [
     "spd_of",
     "subtract_dark",
     "unit_named",
+    "with_range_of_all",
     "write_detector_file",
     "write_goniometer",
     "write_imaged11",

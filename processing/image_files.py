@@ -38,20 +38,22 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Monitors:
-    """Where the beam monitor's readings are, one for each frame."""
+    """Where readings are, one for each frame: of the beam monitor, or of a motor."""
 
     path: Path | None = None
     """One file with the readings of all frames in order; None: each image's own file."""
     dataset: str | None = None
     """None: there are no readings."""
+    what: str = "monitor"
+    """Whose readings they are, for refusals."""
 
     @classmethod
-    def parse(cls, text: str | None) -> Self:
+    def parse(cls, text: str | None, what: str = "monitor") -> Self:
         """``DATASET`` in each image's file, ``PATH::DATASET``, or None."""
         if text is None:
-            return cls()
+            return cls(what=what)
         path, colons, dataset = text.rpartition("::")
-        return cls(Path(path) if colons else None, dataset)
+        return cls(Path(path) if colons else None, dataset, what)
 
     def check(self, files: Sequence[ImageFile], counts: Sequence[int]) -> None:
         """Refuse readings that are not as many as frames; they can be read then.
@@ -69,7 +71,7 @@ class Monitors:
         for path, count in owned:
             if len(found := self._values(path)) != count:
                 raise RecipeError(
-                    f"{path}::{self.dataset}: {len(found)} readings of the monitor for "
+                    f"{path}::{self.dataset}: {len(found)} readings of the {self.what} for "
                     f"{count} frames"
                 )
 
@@ -87,7 +89,7 @@ class Monitors:
             with open_hdf5(path) as opened:
                 return [float(value) for value in np.asarray(opened[self.dataset]).reshape(-1)]
         except (FrameError, KeyError, ValueError, TypeError) as error:
-            raise RecipeError(f"monitor {path}::{self.dataset}: {error}") from error
+            raise RecipeError(f"{self.what} {path}::{self.dataset}: {error}") from error
 
 
 def count_frames(

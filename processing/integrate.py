@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,6 +14,8 @@ from ringline.processing.errors import FrameError, RecipeError
 from ringline.processing.frames import Block, Frame
 from ringline.processing.image_files import ImageFile, Monitors, count_frames
 from ringline.processing.integrate_options import add_arguments, recipes_of
+from ringline.processing.moving import MovingReduction, with_range_of_all
+from ringline.processing.moving_options import FramePositions, goniometer_of
 from ringline.processing.multi_geometry import MultiGeometry
 from ringline.processing.recipe import Recipe
 from ringline.processing.reduction import Reduction, reduction_for
@@ -23,8 +26,18 @@ from ringline.processing.xy import write_xy
 
 _BLOCK = 16
 
-Reduced = tuple[Sums, float]
-"""Sums of a frame, or of merged ones, and the monitor of the (first) frame."""
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """A frame, or several merged ones."""
+
+    by: Reduction | MultiGeometry
+    """What made the sums."""
+    sums: Sums
+    monitor: float
+    """Of the (first) frame."""
+    positions: tuple[float, ...] = ()
+    """Of the motors of a moving detector."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,12 +53,14 @@ def run(options: argparse.Namespace) -> int:
     files = [ImageFile.parse(text) for text in options.images]
     monitors = Monitors.parse(options.monitor_data)
     maker: Maker
-    if options.merge:
+    if options.goniometer is not None:
+        maker, total, found = _moving(files, recipes[0], monitors, options)
+    elif options.merge:
         maker, total, found = _merged(files, recipes, monitors, options.engine)
     else:
         maker, total, found = _single(files, recipes[0], monitors, options.engine)
     shown = tqdm(found, total=total, unit="frame", disable=None, leave=False)
-    rows = (_row(maker, number, one) for number, one in enumerate(shown))
+    rows = (_row(number, one) for number, one in enumerate(shown))
     if output.suffix == ".h5":
         _write_h5(output, rows, maker)
     else:
@@ -58,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _single(
     files: Sequence[ImageFile], recipe: Recipe, monitors: Monitors, engine: str
-) -> tuple[Reduction, int, Iterator[Reduced]]:
+) -> tuple[Reduction, int, Iterator[_Reduced]]:
     """All frames by one recipe; what does not fit is refused before anything is written."""
     reduction = reduction_for(recipe, engine)
     counts, shape = count_frames(files, recipe.shape)
@@ -69,7 +84,7 @@ def _single(
 
 def _each(
     files: Sequence[ImageFile], reduction: Reduction, monitors: Monitors
-) -> Iterator[Reduced]:
+) -> Iterator[_Reduced]:
     index = 0
     for file in files:
         with file.open() as frames:
@@ -80,13 +95,62 @@ def _each(
                 part = readings[start:stop]
                 # Nothing holds the block when the next one is read, into the same memory.
                 found = reduction.map_block(Block(frames.read(start, stop), index, part))
-                yield from zip(found, part, strict=True)
+                pairs = zip(found, part, strict=True)
+                yield from (_Reduced(reduction, sums, reading) for sums, reading in pairs)
                 index += stop - start
+
+
+def _moving(
+    files: Sequence[ImageFile], recipe: Recipe, monitors: Monitors, options: argparse.Namespace
+) -> tuple[MovingReduction, int, Iterator[_Reduced]]:
+    """Each frame where its motors had put the detector."""
+    goniometer = goniometer_of(options)
+    positions = FramePositions.parse(options.positions, goniometer.motion)
+    counts, shape = count_frames(files, recipe.shape)
+    recipe = recipe.with_shape(shape)
+    for readings in (positions, monitors):
+        readings.check(files, counts)
+    places = positions.read_all(files, counts)
+    if options.range_of_all:
+        recipe = with_range_of_all(recipe, goniometer, places, options.engine)
+    moving = MovingReduction(recipe, goniometer, options.engine)
+    for where in places:
+        moving.recipe_at(where)  # what has no geometry is refused before anything is written
+    return moving, sum(counts), _each_where(files, moving, monitors, places)
+
+
+def _each_where(
+    files: Sequence[ImageFile],
+    moving: MovingReduction,
+    monitors: Monitors,
+    places: Sequence[Mapping[str, float]],
+) -> Iterator[_Reduced]:
+    index = 0
+    for file in files:
+        with file.open() as frames:
+            count = frames.frame_count()
+            readings = monitors.read(file, index, count)
+            for start, stop in _stretches(places[index : index + count]):
+                where, part = places[index + start], readings[start:stop]
+                reduction = moving.reduction_at(where)
+                found = reduction.map_block(Block(frames.read(start, stop), index + start, part))
+                for sums, reading in zip(found, part, strict=True):
+                    yield _Reduced(reduction, sums, reading, tuple(where.values()))
+            index += count
+
+
+def _stretches(places: Sequence[Mapping[str, float]]) -> Iterator[tuple[int, int]]:
+    """Neighbouring frames at one place, first and one past the last, in blocks."""
+    start = 0
+    for stop in range(1, len(places) + 1):
+        if stop == len(places) or places[stop] != places[start] or stop - start == _BLOCK:
+            yield start, stop
+            start = stop
 
 
 def _merged(
     files: Sequence[ImageFile], recipes: Sequence[Recipe], monitors: Monitors, engine: str
-) -> tuple[MultiGeometry, int, Iterator[Reduced]]:
+) -> tuple[MultiGeometry, int, Iterator[_Reduced]]:
     """A frame of each geometry to one curve: of each file, or of the one file."""
     found = [file.frames() for file in files]
     counts = [count for _, count in found]
@@ -111,18 +175,19 @@ def _of_shape(recipe: Recipe, shape: tuple[int, int]) -> Recipe:
     return recipe.with_shape(shape)
 
 
-def _positions(file: ImageFile, merged: MultiGeometry, monitors: Monitors) -> Iterator[Reduced]:
+def _positions(file: ImageFile, merged: MultiGeometry, monitors: Monitors) -> Iterator[_Reduced]:
     """The one curve of a file whose frames are the positions."""
     readings = monitors.read(file, 0, len(merged.recipes))
     with file.open() as frames:
         images = (frames.read(index, index + 1)[0] for index in range(frames.frame_count()))
         pairs = enumerate(zip(images, readings, strict=True))
-        yield merged.map([Frame(image, k, reading) for k, (image, reading) in pairs]), readings[0]
+        sums = merged.map([Frame(image, k, reading) for k, (image, reading) in pairs])
+        yield _Reduced(merged, sums, readings[0])
 
 
 def _side_by_side(
     files: Sequence[ImageFile], merged: MultiGeometry, monitors: Monitors
-) -> Iterator[Reduced]:
+) -> Iterator[_Reduced]:
     """A curve of the first frame of each file, one of the second, ..."""
     sources = [file.open() for file in files]
     try:
@@ -134,22 +199,23 @@ def _side_by_side(
                 Block(source.read(start, stop), start, part[start:stop])
                 for source, part in zip(sources, readings, strict=True)
             ]
-            yield from zip(merged.map_block(blocks), readings[0][start:stop], strict=True)
+            pairs = zip(merged.map_block(blocks), readings[0][start:stop], strict=True)
+            yield from (_Reduced(merged, sums, reading) for sums, reading in pairs)
     finally:
         for source in sources:
             source.close()
 
 
-def _row(maker: Maker, number: int, found: Reduced) -> ResultRow:
-    sums, monitor = found
-    profile = maker.finish(sums)
+def _row(number: int, found: _Reduced) -> ResultRow:
+    profile = found.by.finish(found.sums)
     return ResultRow(
         profile,
         number,
         number + 1,
-        monitor=monitor,
+        monitor=found.monitor,
         epoch=profile.recipe_digest,
-        rejected=sums.rejected,
+        rejected=found.sums.rejected,
+        positions=found.positions,
     )
 
 
@@ -157,7 +223,8 @@ def _provenance(maker: Maker) -> tuple[str, str]:
     """Digest and engine."""
     if isinstance(maker, Reduction):
         return maker.recipe.digest, maker.engine
-    return maker.digest, maker.reduction.engine
+    made_by = maker if isinstance(maker, MovingReduction) else maker.reduction
+    return maker.digest, made_by.engine
 
 
 def _write_h5(output: Path, rows: Iterator[ResultRow], maker: Maker) -> None:
@@ -168,10 +235,15 @@ def _write_h5(output: Path, rows: Iterator[ResultRow], maker: Maker) -> None:
 
 def _write_xy_files(output: Path, rows: Iterator[ResultRow], maker: Maker, total: int) -> None:
     digits = len(str(total - 1))
-    recipe = maker.recipe if isinstance(maker, Reduction) else maker
     for row in rows:
         number = f"_{row.frame_index:0{digits}}" if total > 1 else ""
-        write_xy(output.with_stem(output.stem + number), row.profile, recipe)
+        write_xy(output.with_stem(output.stem + number), row.profile, _recipe_of(row, maker))
+
+
+def _recipe_of(row: ResultRow, maker: Maker) -> Recipe | MultiGeometry:
+    if isinstance(maker, MovingReduction):
+        return maker.recipe_at(dict(zip(maker.motors, row.positions, strict=True)))
+    return maker.recipe if isinstance(maker, Reduction) else maker
 
 
 command = Command("integrate", "Integrate images to curves or cakes.", add_arguments, run)

@@ -10,6 +10,12 @@ from ringline.processing.binning import Azimuthal, Binning, Cake, Edges, Radial,
 from ringline.processing.corrections import ARRAYS, Corrections
 from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import Geometry
+from ringline.processing.moving_options import (
+    MOVING,
+    add_moving,
+    check_moving_options,
+    geometry_of,
+)
 from ringline.processing.outliers import Outliers, QuantileRange, SigmaClip
 from ringline.processing.poni import read_poni
 from ringline.processing.recipe import COEFFICIENTS, ERROR_MODELS, SPLITTINGS, Recipe
@@ -18,7 +24,7 @@ from ringline.processing.reduction import ENGINES
 from ringline.processing.units import AZIMUTHAL_UNITS, RADIAL_UNITS, UNITS
 
 _BINS = 1000
-_BESIDE_A_RECIPE = ("images", "output", "engine", "recipe", "monitor_data")
+_BESIDE_A_RECIPE = ("images", "output", "engine", "recipe", "monitor_data", *MOVING)
 _WHAT = {
     "mask": "left out where not 0",
     "dark": "subtracted",
@@ -39,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one curve of several geometries: as many --poni as image files, or as frames in "
         "the one file")  # fmt: skip
     add("--orientation", type=int, metavar="1-4", help="of the image (default: the PONI's)")
+    add_moving(parser.add_argument_group("a detector that moves"))
     _add_binning(parser.add_argument_group("what to plot against"))
     _add_corrections(parser.add_argument_group("corrections"))
     method = parser.add_argument_group("method").add_argument
@@ -110,6 +117,7 @@ def recipes_of(options: argparse.Namespace) -> list[Recipe]:
     RecipeError:
         Options that do not fit together, or a value out of its bounds.
     """
+    check_moving_options(options)
     recipes = [_whole(options)] if options.recipe is not None else _made(options)
     if recipes[0].corrections.monitor is not None and options.monitor_data is None:
         raise RecipeError("--monitor needs the reading of each frame: give --monitor-data DATASET")
@@ -131,25 +139,32 @@ def _whole(options: argparse.Namespace) -> Recipe:
 
 
 def _made(options: argparse.Namespace) -> list[Recipe]:
+    if options.goniometer is not None:
+        return [_recipe(options, geometry_of(options), 0)]
     if not options.poni:
-        raise RecipeError("the geometry is missing: give --poni FILE, or --recipe FILE")
+        raise RecipeError(
+            "the geometry is missing: give --poni FILE, or --recipe FILE, or --goniometer FILE"
+        )
     if options.merge != (len(options.poni) > 1):
         raise RecipeError(
             f"--merge needs several --poni, and these need it: got {len(options.poni)} --poni"
         )
-    binning, outliers = _binning(options), _outliers(options)
     return [
-        Recipe(
-            geometry=_geometry(path, options.orientation),
-            binning=binning,
-            splitting=options.split,
-            error_model=options.error,
-            coefficients=options.coefficients,
-            outliers=outliers,
-            corrections=_corrections(options, number),
-        )
+        _recipe(options, _geometry(path, options.orientation), number)
         for number, path in enumerate(options.poni)
     ]
+
+
+def _recipe(options: argparse.Namespace, geometry: Geometry, number: int) -> Recipe:
+    return Recipe(
+        geometry=geometry,
+        binning=_binning(options),
+        splitting=options.split,
+        error_model=options.error,
+        coefficients=options.coefficients,
+        outliers=_outliers(options),
+        corrections=_corrections(options, number),
+    )
 
 
 def _geometry(path: str, orientation: int | None) -> Geometry:
@@ -236,7 +251,7 @@ def _corrections(options: argparse.Namespace, number: int) -> Corrections:
 def _one_of(name: str, options: argparse.Namespace, number: int) -> str | None:
     """The file of an array for a geometry: there is none, one for all, or one for each."""
     paths: list[str] = getattr(options, name)
-    if len(paths) not in (0, 1, len(options.poni)):
+    if len(paths) not in (0, 1, max(1, len(options.poni))):
         word = f"--{name.replace('_', '-')}"
         raise RecipeError(
             f"{word} must be given once, or once for each --poni, got {len(paths)} "

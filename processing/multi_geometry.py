@@ -103,8 +103,7 @@ class MultiGeometry:
             raise FrameError(f"recipe {number + 1}: {error}") from error
 
     def _weighted(self, number: int, sums: Sums) -> Sums:
-        weight = self._weights[number]
-        return replace(sums, norm=sums.norm * weight, norm_sq=sums.norm_sq * weight**2)
+        return weighted(sums, self._weights[number])
 
 
 def multi_geometry_from_json(text: str, engine: str = "auto") -> MultiGeometry:
@@ -148,20 +147,28 @@ def _shared(recipe: Recipe) -> dict[str, object]:
     }
 
 
+def weighted(sums: Sums, weight: float) -> Sums:
+    """Sums in which pixels count by so much more, to be added to others."""
+    return replace(sums, norm=sums.norm * weight, norm_sq=sums.norm_sq * weight**2)
+
+
+def solid_angle_of(recipe: Recipe) -> float:
+    """Solid angle of a pixel at the PONI, sr; 1 where the recipe does not correct for it."""
+    if not recipe.corrections.solid_angle:
+        return 1.0
+    geometry = recipe.geometry
+    return geometry.detector.pixel1 * geometry.detector.pixel2 / geometry.distance**2
+
+
 def _weights(recipes: Sequence[Recipe]) -> list[float]:
-    """Solid angle of a pixel at the PONI, relative to the first recipe's."""
-    if not recipes[0].corrections.solid_angle:
-        return [1.0] * len(recipes)
-    angles = [
-        geometry.detector.pixel1 * geometry.detector.pixel2 / geometry.distance**2
-        for geometry in (recipe.geometry for recipe in recipes)
-    ]
+    """Solid angles of pixels relative to the first recipe's."""
+    angles = [solid_angle_of(recipe) for recipe in recipes]
     return [angle / angles[0] for angle in angles]
 
 
 def _with_one_range(recipes: Sequence[Recipe], engine: str) -> tuple[Recipe, ...]:
     binning = recipes[0].binning
-    wanted = _left_to_pixels(binning)
+    wanted = left_to_pixels(binning)
     if len(recipes) == 1 or not wanted:
         return tuple(recipes)
     edges: dict[str, list[FloatArray]] = {name: [] for name in wanted}
@@ -174,8 +181,8 @@ def _with_one_range(recipes: Sequence[Recipe], engine: str) -> tuple[Recipe, ...
     return tuple(replace(recipe, binning=shared) for recipe in recipes)
 
 
-def _left_to_pixels(binning: Binning) -> dict[str, Unit]:
-    """The ranges of axes that are neither given nor follow from edges, and their units."""
+def left_to_pixels(binning: Binning) -> dict[str, Unit]:
+    """Names of ranges of axes that are neither given nor follow from edges, and their units."""
     degrees = unit_named("chi_deg")
     wanted: dict[str, Unit] = {}
     if not isinstance(binning, Azimuthal) and binning.edges is binning.radial_range is None:

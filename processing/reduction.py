@@ -40,12 +40,14 @@ class Reduction:
     A recipe whose detector has no shape is compiled for that of the first frame it meets.
     """
 
-    def __init__(self, recipe: Recipe, engine: str, reason: str = "asked for") -> None:
+    def __init__(
+        self, recipe: Recipe, engine: str, reason: str = "asked for", *, shared: bool = True
+    ) -> None:
+        self._compile = _compiled if shared else _compiled.__wrapped__
         self.recipe = recipe
         self.engine = engine
         self.engine_reason = reason
         """Why it is this engine."""
-        self._unit = unit_named(recipe.binning.unit)
         self._lock = Lock()
         self._compiled: Engine | None = None
         if recipe.shape is not None:
@@ -64,7 +66,7 @@ class Reduction:
         """
         with self._lock:
             if self._compiled is None:
-                self._compiled = _compiled(self.recipe.with_shape(shape), self.engine)
+                self._compiled = self._compile(self.recipe.with_shape(shape), self.engine)
 
     def warm(self, dtypes: Iterable[str] = ("u2", "u4")) -> None:
         """Make ready what the first frames of these dtypes would wait for: compiled loops, sums.
@@ -126,17 +128,7 @@ class Reduction:
 
         signal / norm, sqrt(variance) / norm and sqrt(variance / norm_sq), as in pyFAI.
         """
-        without = self.recipe.error_model == "none"
-        intensity, sigma = _profile_arrays(sums, errors=not without)
-        return Profile(
-            axis=self.axis,
-            unit=self._unit.name,
-            azimuth=self.azimuth,
-            intensity=intensity,
-            sigma=None if without else sigma,
-            sums=sums,
-            recipe_digest=self.recipe.digest,
-        )
+        return profile_of(self.recipe, sums, (self.axis, self.azimuth))
 
     def reduce(self, image: ImageArray) -> Profile:
         """The profile of one image, shape (slow, fast)."""
@@ -176,7 +168,32 @@ class Reduction:
         return self._compiled
 
 
-def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
+def profile_of(recipe: Recipe, sums: Sums, axes: tuple[FloatArray, FloatArray | None]) -> Profile:
+    """The profile of sums, as ``Reduction.finish``.
+
+    Parameters
+    ----------
+    recipe:
+        By which the sums were made.
+    sums:
+        Of any number of frames.
+    axes:
+        Bin centers in the recipe's unit, and azimuthal ones of a cake, degrees.
+    """
+    without = recipe.error_model == "none"
+    intensity, sigma = _profile_arrays(sums, errors=not without)
+    return Profile(
+        axis=axes[0],
+        unit=unit_named(recipe.binning.unit).name,
+        azimuth=axes[1],
+        intensity=intensity,
+        sigma=None if without else sigma,
+        sums=sums,
+        recipe_digest=recipe.digest,
+    )
+
+
+def reduction_for(recipe: Recipe, engine: str = "auto", *, shared: bool = True) -> Reduction:
     """Compile a recipe, or take what was compiled from the cache.
 
     Parameters
@@ -186,16 +203,21 @@ def reduction_for(recipe: Recipe, engine: str = "auto") -> Reduction:
     engine:
         ``numpy``, ``numba`` or ``opencl``; or ``auto``, which says in ``engine_reason`` why it
         chose which.
+    shared:
+        Whether what is compiled is kept in the cache, for all who ask for the same.
 
     Raises
     ------
     RecipeError:
         The engine is unknown or absent, or the recipe leaves nothing to bin.
     """
-    require_choice("engine", engine, ["auto", *ENGINES])
-    if engine == "auto":
-        return Reduction(recipe, "numba", AUTO_REASON)
-    return Reduction(recipe, engine)
+    return Reduction(recipe, *engine_for(engine), shared=shared)
+
+
+def engine_for(asked: str) -> tuple[str, str]:
+    """The engine that is taken, and why; RecipeError where it is unknown."""
+    require_choice("engine", asked, ["auto", *ENGINES])
+    return ("numba", AUTO_REASON) if asked == "auto" else (asked, "asked for")
 
 
 _BINS_PART = 1 << 16

@@ -17,6 +17,8 @@ from ringline.processing.result_layout import (
     EPOCH,
     Maker,
     frame_columns,
+    motors_of,
+    position_key,
     total_columns,
     write_layout,
 )
@@ -36,6 +38,8 @@ class ResultRow:
     """Digest of the recipe that made it."""
     rejected: int = 0
     """Pixels left out because of what the frame holds there."""
+    positions: tuple[float, ...] = ()
+    """Of the motors of a moving detector, in their order."""
 
 
 class ResultFile:
@@ -48,6 +52,7 @@ class ResultFile:
         self.path = path
         self.columns = frame_columns(maker)
         self.totals = total_columns(maker)
+        self._motors = motors_of(maker)
         self._file = file
         self._file.swmr_mode = True
 
@@ -106,6 +111,16 @@ class ResultFile:
         """The monitor of each row, as it was appended."""
         return [float(value) for value in self._file[self.columns["monitor"].dataset][:]]
 
+    def positions(self) -> list[dict[str, float]]:
+        """The positions of the motors of each row, as they were appended."""
+        columns = [
+            self._file[self.columns[position_key(motor)].dataset][:] for motor in self._motors
+        ]
+        return [
+            {motor: float(value) for motor, value in zip(self._motors, row, strict=True)}
+            for row in zip(*columns, strict=True)
+        ]
+
     def append(self, rows: Sequence[ResultRow]) -> None:
         """Write a block of rows and make it visible to readers."""
         if not rows:
@@ -148,6 +163,10 @@ class ResultFile:
             "monitor": np.array([row.monitor for row in rows]),
             "epoch": np.array([row.epoch.encode() for row in rows], dtype=EPOCH),
             "rejected": np.array([row.rejected for row in rows]),
+            **{
+                position_key(motor): np.array([row.positions[k] for row in rows])
+                for k, motor in enumerate(self._motors)
+            },
         }
 
 

@@ -1,5 +1,6 @@
 """How a result file is laid out: NXazint1d and NXazint2d, with all that made the curves."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TypeAlias
 import h5py
 import numpy as np
 
+from ringline.processing.moving import MovingReduction
 from ringline.processing.multi_geometry import MultiGeometry
 from ringline.processing.recipe import Recipe
 from ringline.processing.reduction import Reduction
@@ -18,7 +20,7 @@ from ringline.processing.units import unit_named
 
 EPOCH = np.dtype("S64")
 
-Maker: TypeAlias = Reduction | MultiGeometry
+Maker: TypeAlias = Reduction | MultiGeometry | MovingReduction
 """What makes the curves of a file."""
 
 _AZIMUTH = "azimuthal angle"
@@ -49,7 +51,23 @@ def frame_columns(maker: Maker) -> Mapping[str, ResultColumn]:
         "monitor": ResultColumn("/entry/monitor/data", (), "<f8", (1024,)),
         "rejected": ResultColumn("/entry/frames/rejected", (), "<i8", (1024,)),
         "epoch": ResultColumn("/entry/frames/epoch", (), EPOCH.str, (256,)),
+        **{
+            position_key(motor): ResultColumn(
+                f"/entry/frames/{position_key(motor)}", (), "<f8", (1024,)
+            )
+            for motor in motors_of(maker)
+        },
     }
+
+
+def motors_of(maker: Maker) -> tuple[str, ...]:
+    """Motors of which every row has the position."""
+    return maker.motors if isinstance(maker, MovingReduction) else ()
+
+
+def position_key(motor: str) -> str:
+    """Data key of the positions of a motor."""
+    return f"position_{motor}"
 
 
 def total_columns(maker: Maker) -> Mapping[str, ResultColumn]:
@@ -101,9 +119,9 @@ def write_layout(file: h5py.File, maker: Maker) -> None:
                 group[name].attrs.update({"long_name": words, "units": "arbitrary units"})
 
 
-def _reduction(maker: Maker) -> Reduction:
+def _reduction(maker: Maker) -> Reduction | MovingReduction:
     """What has the axes of all curves."""
-    return maker if isinstance(maker, Reduction) else maker.reduction
+    return maker.reduction if isinstance(maker, MultiGeometry) else maker
 
 
 def _write_instrument(group: h5py.Group, recipe: Recipe) -> None:
@@ -126,15 +144,18 @@ def _write_process(group: h5py.Group, maker: Maker) -> None:
     group["reference"] = "the recipe in input/recipe"
     group["engine"] = _reduction(maker).engine
     recipe = _reduction(maker).recipe
-    whole = recipe if isinstance(maker, Reduction) else maker
+    whole = maker if isinstance(maker, MultiGeometry) else recipe
     parameters = _group(group, "input", "NXparameters")
+    if isinstance(maker, MovingReduction):
+        parameters["goniometer"] = json.dumps(maker.goniometer.to_mapping())
+        parameters["goniometer_digest"] = maker.goniometer.digest
     parameters["recipe"] = whole.to_json()
     parameters["recipe_digest"] = whole.digest
     parameters["splitting"] = recipe.splitting
     parameters["error_model"] = recipe.error_model
 
 
-def _write_axes(group: h5py.Group, reduction: Reduction) -> None:
+def _write_axes(group: h5py.Group, reduction: Reduction | MovingReduction) -> None:
     unit = unit_named(reduction.recipe.binning.unit)
     along = "azimuthal_axis" if unit.periodic else "radial_axis"
     curve = reduction.azimuth is None

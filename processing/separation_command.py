@@ -27,6 +27,8 @@ def run(options: argparse.Namespace) -> int:
         raise RecipeError(f"output folder {output.parent} does not exist")
     if options.merge:
         raise RecipeError("--merge makes one curve: images are separated one by one")
+    if options.goniometer is not None:
+        raise RecipeError("--goniometer makes curves: images are separated with one --poni")
     recipe = separating(recipes_of(options)[0])
     files = [ImageFile.parse(text) for text in options.images]
     monitors = Monitors.parse(options.monitor_data)
