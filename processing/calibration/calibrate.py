@@ -215,7 +215,8 @@ def fitted_rings(settled: Settled) -> tuple[FittedRing, ...]:
         used = refined.used & (own == number)
         residual = refined.residual[used]
         weight = 1.0 / (fit.sigma[settled.points][used] ** 2 + refined.scatter**2)
-        visible = int((fit.visible & (fit.ring == number)).sum())
+        sectors = fit.ring == number
+        visible = int((fit.visible & sectors).sum())
         some = used.any()
         found.append(
             FittedRing(
@@ -223,7 +224,7 @@ def fitted_rings(settled: Settled) -> tuple[FittedRing, ...]:
                 two_theta=float(lines.two_theta[number]),
                 indices=ring.indices,
                 points=int(used.sum()),
-                coverage=float(used.sum() / max(1, visible)),
+                coverage=float((fit.present & sectors).sum() / max(1, visible)),
                 residual=float(np.average(residual, weights=weight)) if some else math.nan,
                 scatter=float(np.sqrt(np.mean(residual**2))) if some else math.nan,
             )

@@ -8,7 +8,7 @@ from scipy.optimize import least_squares
 
 from ringline.processing.calibration.goniometer_task import GoniometerTask
 from ringline.processing.calibration.places import places_on
-from ringline.processing.calibration.refine import Measured, Points
+from ringline.processing.calibration.refine import Measured, Points, patch_of
 from ringline.processing.calibration.robust_fit import FitPoints, Fitted, Problem, fit
 from ringline.processing.errors import RecipeError
 from ringline.processing.geometry import Geometry, two_theta_of
@@ -235,6 +235,7 @@ class _Joint(Problem):
             sigma=np.concatenate([one.measured.sigma for one in seen]),
             ring=np.concatenate([ring + first for ring, first in zip(rings, firsts, strict=False)]),
             image=np.repeat(np.arange(len(seen)), [ring.size for ring in rings]),
+            patch=np.concatenate([patch_of(one.geometry.detector, one.measured) for one in seen]),
         )
         super().__init__(points, self._free.start, self._free.unit, self._free.bounds())
 

@@ -8,8 +8,12 @@ import numpy as np
 from ringline.processing.calibration.places import places_on
 from ringline.processing.calibration.robust_fit import FitPoints, Problem, fit
 from ringline.processing.calibration.task import CalibrationTask
+from ringline.processing.detector import Detector
 from ringline.processing.geometry import Geometry, two_theta_of
 from ringline.processing.types import BoolArray, FloatArray, IntArray
+
+PATCHES = 8
+"""Along each axis of the detector: about its modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Refined:
     """Standard deviation of points beyond their own errors, rad."""
     ring_scatter: float
     """Standard deviation of whole rings beyond the errors of their points, rad."""
+    patch_scatter: float
+    """Likewise of whole patches of the detector."""
 
 
 def refine(
@@ -68,7 +74,18 @@ def refine(
         found.used,
         float(found.scatter[0]),
         found.ring_scatter,
+        found.patch_scatter,
     )
+
+
+def patch_of(detector: Detector, measured: Measured) -> IntArray:
+    """Patch of the detector on which each point is, of ``PATCHES`` along each axis."""
+    slow, fast = detector.known_shape
+    row, column = (
+        np.clip(place * PATCHES // size, 0, PATCHES - 1).astype(np.int64)
+        for place, size in ((measured.slow, slow), (measured.fast, fast))
+    )
+    return np.asarray(row * PATCHES + column)
 
 
 class Points:
@@ -117,7 +134,12 @@ class _Problem(Problem):
         self._geometry, self._names, self._task = geometry, names, task
         self._points = Points(geometry, measured)
         super().__init__(
-            FitPoints(measured.sigma, measured.ring, np.zeros_like(measured.ring)),
+            FitPoints(
+                measured.sigma,
+                measured.ring,
+                np.zeros_like(measured.ring),
+                patch_of(geometry.detector, measured),
+            ),
             np.array([float(getattr(geometry, name)) for name in names]),
             np.array([self._size(name) for name in names]),
             self._limits(),

@@ -48,7 +48,7 @@ class FittedRing:
     points: int = 0
     """Control points on it that were used."""
     coverage: float = 0.0
-    """Part of its sectors on the detector in which it was seen, 0 to 1."""
+    """Part of its sectors on the detector in which it is there, 0 to 1."""
     residual: float = math.nan
     """Weighted mean of measured minus calculated 2theta, rad; NaN where it was not seen."""
     scatter: float = math.nan

@@ -1,6 +1,7 @@
 """Least squares over control points of any number of images: outliers, errors of whole rings."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,10 @@ _OUTLIER = 4.5
 """Residual in its standard errors beyond which a point takes no part."""
 _ROUNDS = 8
 _HALVINGS = 12
+_SHARED_ROUNDS = 3
 _FEWEST_RINGS = 3
-"""Of which whole rings can be told to scatter."""
+_FEWEST_PATCHES = 12
+"""Of which whole ones can be told to scatter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class FitPoints:
     """Which ring of which image it is: rings of two images have two numbers."""
     image: IntArray
     """Which image it is on: 0, 1, ..."""
+    patch: IntArray
+    """Which patch of the detector it is on: modules are not placed exactly."""
 
     @property
     def images(self) -> int:
@@ -46,6 +51,8 @@ class Fitted:
     """Standard deviation of points beyond their own errors, rad, shape (images,)."""
     ring_scatter: float
     """Standard deviation of whole rings beyond the errors of their points, rad."""
+    patch_scatter: float
+    """Likewise of whole patches of the detector."""
 
 
 class Problem(ABC):
@@ -100,12 +107,9 @@ class Problem(ABC):
         )
         return np.asarray(found.x * self._unit)
 
-    def step(
-        self, values: FloatArray, used: BoolArray, sigma: FloatArray, ring_scatter: float
-    ) -> tuple[FloatArray, FloatArray]:
-        """One step to the best values where rings have errors in common, and their covariance."""
+    def step(self, values: FloatArray, weights: "Weights") -> tuple[FloatArray, FloatArray]:
+        """One step to the best values where points have errors in common, and their covariance."""
         jacobian, residual = self._jacobian(values), self._whole(values)
-        weights = _Weights(used, sigma, self.points.ring, ring_scatter)
         inverse = self.inverse(weights.product(jacobian, jacobian))
         slope = weights.product(jacobian, residual[:, None])[:, 0]
         step = -inverse @ slope * self._unit
@@ -138,42 +142,60 @@ class Problem(ABC):
         return np.concatenate([own, self.prior(values)])
 
 
-class _Weights:
-    """Inverse of the covariance of all residuals, rings having an error in common (Woodbury)."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An error that points have in common, each group its own."""
 
-    def __init__(
-        self, used: BoolArray, sigma: FloatArray, ring: IntArray, ring_scatter: float
-    ) -> None:
-        self._single = used / sigma**2
-        self._ring = ring
-        total = np.bincount(ring, self._single)
-        common = ring_scatter**2
-        self._part = common / (1.0 + common * total)
+    group: IntArray
+    """Which group each point is of, shape (n,)."""
+    scatter: float
+    """Standard deviation of the error, rad."""
+
+
+class Weights:
+    """Inverse of the covariance of all residuals (Woodbury).
+
+    Parameters
+    ----------
+    single:
+        1 / variance of each point's own error, 0 for one that takes no part, shape (n,).
+    shared:
+        Errors in common.
+    """
+
+    def __init__(self, single: FloatArray, shared: Sequence[Shared]) -> None:
+        self._single = single
+        members = [np.zeros((single.size, 0))]
+        inverse: list[float] = []
+        for one in shared:
+            if one.scatter > 0:
+                _, number = np.unique(one.group, return_inverse=True)
+                members.append(np.eye(int(number.max()) + 1)[number])
+                inverse += [one.scatter**-2] * members[-1].shape[1]
+        self._members = np.concatenate(members, axis=1)
+        inner = np.diag(inverse) + self._members.T @ (single[:, None] * self._members)
+        self._inner = np.linalg.inv(inner)
 
     def product(self, left: FloatArray, right: FloatArray) -> FloatArray:
         """Of the columns of two matrices; rows beyond the points are the prior's, of weight 1."""
         n = self._single.size
         weighted = self._single[:, None] * right[:n]
         found = left[:n].T @ weighted + left[n:].T @ right[n:]
-        sums = self._by_ring(self._single[:, None] * left[:n])
-        return np.asarray(found - sums.T @ (self._part[:, None] * self._by_ring(weighted)))
+        sums = self._members.T @ (self._single[:, None] * left[:n])
+        return np.asarray(found - sums.T @ self._inner @ (self._members.T @ weighted))
 
     def square(self, residual: FloatArray) -> float:
         """Of residuals: chi squared."""
         return float(self.product(residual[:, None], residual[:, None])[0, 0])
-
-    def _by_ring(self, rows: FloatArray) -> FloatArray:
-        """Sums of rows over each ring, shape (rings, columns)."""
-        columns = [np.bincount(self._ring, column) for column in rows.T]
-        return np.stack(columns, axis=1)
 
 
 def fit(problem: Problem) -> Fitted:
     """Least squares over the points, without outliers.
 
     Points scatter more than counting tells, by grains and by faults of the detector, and whole
-    rings do, by neighbours and backgrounds: variances of their own are added to the points of each
-    image and to rings such that the residuals have the size of their errors.
+    rings do, by neighbours and backgrounds, and whole patches of a detector, by modules that are
+    not quite in their places: variances of their own are added to the points of each image, to
+    rings and to patches such that the residuals have the size of their errors.
     """
     points, values = problem.points, problem.start
     used = np.ones(points.sigma.size, dtype=bool)
@@ -188,41 +210,54 @@ def fit(problem: Problem) -> Fitted:
         if now.sum() < values.size + 3 or (now == used).all():
             break
         used = now
-    sigma = np.sqrt(points.sigma**2 + scatter[points.image] ** 2)
-    own, covariance = 0.0, np.zeros((values.size, values.size))
-    for _ in range(2):
-        rings = RingSums.of(problem.residual(values), sigma, points.ring, used)
-        own = rings.own_scatter()
-        values, covariance = problem.step(values, used, sigma, own)
-    return Fitted(values, covariance, problem.residual(values), used, scatter, own)
+    rings, patches = Shared(points.ring, 0.0), Shared(points.patch, 0.0)
+    covariance = np.zeros((values.size, values.size))
+    for _ in range(_SHARED_ROUNDS):
+        residual = problem.residual(values)
+        single = used / (points.sigma**2 + scatter[points.image] ** 2)
+        rings = _shared(residual, single, points.ring, _FEWEST_RINGS, 1)
+        patches = _shared(residual, single, points.patch, _FEWEST_PATCHES, values.size)
+        # What is common to the points of a group is no scatter of theirs.
+        alone, groups = residual, 0
+        for one in (rings, patches):
+            if one.scatter > 0:
+                means = _means(alone, single, one.group)
+                alone, groups = alone - means[one.group], groups + int((means != 0).sum())
+        scatter = _own_scatter(alone, points, used, values.size + groups)
+        single = used / (points.sigma**2 + scatter[points.image] ** 2)
+        values, covariance = problem.step(values, Weights(single, (rings, patches)))
+    return Fitted(
+        values,
+        covariance,
+        problem.residual(values),
+        used,
+        scatter,
+        rings.scatter,
+        patches.scatter,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class RingSums:
-    """Weighted mean residual of each ring that has points, and its error, rad; shape (rings,)."""
+def _means(residual: FloatArray, single: FloatArray, group: IntArray) -> FloatArray:
+    """Weighted mean residual of each group, rad; 0 of one without points that are used."""
+    total = np.bincount(group, single)
+    found = np.bincount(group, single * residual)
+    return np.divide(found, total, where=total > 0, out=np.zeros_like(found))
 
-    mean: FloatArray
-    error: FloatArray
 
-    @classmethod
-    def of(
-        cls, residual: FloatArray, sigma: FloatArray, ring: IntArray, used: BoolArray
-    ) -> "RingSums":
-        """Of points with residuals."""
-        weight = used / sigma**2
-        total = np.bincount(ring, weight)
-        some = total > 0
-        mean = np.bincount(ring, weight * residual)[some] / total[some]
-        return cls(mean, 1.0 / np.sqrt(total[some]))
+def _shared(
+    residual: FloatArray, single: FloatArray, group: IntArray, fewest: int, fitted: int
+) -> Shared:
+    """The scatter of groups' means beyond the errors of these; 0 where groups are too few.
 
-    def own_scatter(self) -> float:
-        """Standard deviation of rings beyond the errors of their means, rad.
-
-        0 where rings are too few to tell.
-        """
-        if self.mean.size < _FEWEST_RINGS:
-            return 0.0
-        return _extra(self.mean**2, self.error**2, max(self.mean.size - 1, 1))
+    ``fitted`` is how many of the means the fit has brought to nothing.
+    """
+    total = np.bincount(group, single)
+    some = total > 0
+    number = int(some.sum())
+    if number < fewest:
+        return Shared(group, 0.0)
+    mean = _means(residual, single, group)[some]
+    return Shared(group, _extra(mean**2, 1.0 / total[some], max(number - fitted, 1)))
 
 
 def _own_scatter(

@@ -27,8 +27,10 @@ _WIDTHS = 32
 """Widths that are tried."""
 _OUTLIER = 50.0
 """Squared residual of a pixel, of what is usual on its ring, that is a fault or a stray spot."""
+_PRESENT_SIGMAS = 2.5
+"""Height of a ring in a sector, in its standard errors, for it to be there."""
 _SMALLEST_SIGMAS = 4.0
-"""Height of a ring in a sector, in its standard errors, for it to be seen there."""
+"""Likewise for its place to be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ class SectorFit:
     """Whether there is one."""
     width: FloatArray
     """Standard deviation of each ring's profile, rad, shape (rings,)."""
+
+    @property
+    def present(self) -> BoolArray:
+        """Where a ring is there, also one too weak to measure its place."""
+        return np.asarray(self.visible & (self.significance > _PRESENT_SIGMAS))
 
 
 def near_rings(geometry: Geometry, image: CalibrationImage, window: Window) -> NearRings:

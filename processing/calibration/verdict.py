@@ -134,8 +134,8 @@ def _rings(evidence: Evidence) -> Check:
 def _coverage(evidence: Evidence) -> Check:
     fit, used = evidence.settled.fit, _used(evidence.settled)
     rings = np.nonzero(seen_rings(evidence.settled))[0]
-    visible = fit.visible & np.isin(fit.ring, rings)
-    part = float(np.isin(fit.ring[used], rings).sum() / max(1, int(visible.sum())))
+    own = np.isin(fit.ring, rings)
+    part = float((fit.present & own).sum() / max(1, int((fit.visible & own).sum())))
     turn = 360.0 / evidence.settled.near.window.sectors
     azimuth = turn * np.unique(fit.sector[used]).size
     good = part >= COVERAGE and azimuth >= AZIMUTH_DEG
