@@ -40,8 +40,8 @@ class CalibrationImage:
 def calibration_image(image: ImageArray, task: CalibrationTask) -> CalibrationImage:
     """What of an image can be used for a calibration.
 
-    Negative counts, and the largest value of an unsigned type, are what makers write where no
-    pixel measures.
+    Negative counts, and the largest value of an unsigned type of four bytes, are what makers write
+    where no pixel measures; that of smaller types counts as saturated outside the known gaps.
 
     Parameters
     ----------
@@ -52,6 +52,9 @@ def calibration_image(image: ImageArray, task: CalibrationTask) -> CalibrationIm
     """
     counts = np.ascontiguousarray(image, dtype=np.float32)
     there = np.isfinite(counts) & (counts >= 0 if image.dtype.kind in "iu" else True)
+    if image.dtype.kind == "u" and image.dtype.itemsize >= 4:
+        # No detector counts as far: it says that there is no pixel. 65535 may be either.
+        there &= image < np.iinfo(image.dtype.str).max
     built_in = task.detector.built_in_mask()
     if built_in is not None:
         there &= ~built_in
@@ -62,13 +65,16 @@ def calibration_image(image: ImageArray, task: CalibrationTask) -> CalibrationIm
         counts = counts - task.dark.values.astype(np.float32)
     counts = np.where(there, counts, np.float32(0))
     measured = there & ~full
-    return CalibrationImage(counts, there, full, _isolated(counts, measured))
+    counted = image.dtype.kind in "iu" and task.dark is None
+    isolated = _isolated(counts, measured, _LONE if counted else 0.0)
+    return CalibrationImage(counts, there, full, isolated)
 
 
-def _isolated(counts: Counts, measured: BoolArray) -> BoolArray:
-    """Hot and dead pixels."""
+def _isolated(counts: Counts, measured: BoolArray, least: float) -> BoolArray:
+    """Hot and dead pixels, noise being ``least`` at least."""
     marked = np.zeros_like(measured)
     levels, noise = _noise(counts, measured)
+    noise = np.maximum(noise, least)
     rows = len(counts)
 
     def mark(part: int) -> None:
@@ -79,6 +85,8 @@ def _isolated(counts: Counts, measured: BoolArray) -> BoolArray:
     return marked
 
 
+_LONE = 0.75
+"""Noise of counted photons where there are hardly any: a few in one pixel are no fault."""
 _EVERY = 6
 """Rows, of which one is looked at for the noise."""
 _BAND = 64
@@ -103,7 +111,7 @@ def _noise(counts: Counts, measured: BoolArray) -> tuple[FloatArray, FloatArray]
     parts = [part for part in np.array_split(order, _CLASSES) if part.size]
     levels = np.array([float(np.mean(level[part])) for part in parts])
     # Of small counts the median may be 0: the 0.84 quantile of |x| is 1.405 sigma.
-    noise = [max(float(np.quantile(off[part], 0.84)) / (1.405 * 2**0.5), 0.3) for part in parts]
+    noise = [float(np.quantile(off[part], 0.84)) / (1.405 * 2**0.5) for part in parts]
     keep = np.append(True, np.diff(levels) > 0)
     return levels[keep], np.array(noise)[keep]
 

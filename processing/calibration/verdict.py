@@ -45,6 +45,7 @@ MISSING = 0.2
 """Part of the lines that should be clearly seen which may not be there."""
 HALVES = 25.0
 """Chi squared of five parameters between two halves of the points."""
+_FEWEST_PEAKS = 2
 _CLEAR = 12.0
 """Expected height of a ring, in standard errors, for it to be missed."""
 _SEEN_PART = 0.06
@@ -84,7 +85,7 @@ def verdict(evidence: Evidence) -> Verdict:
 def saturation_check(image: CalibrationImage) -> Check:
     """Whether the image is overexposed."""
     part = image.saturated_part
-    words = f"{100 * part:.2g} % of the pixels are saturated (at most {100 * SATURATED:g} %)"
+    words = f"{100 * part:.3g} % of the pixels are saturated (at most {100 * SATURATED:g} %)"
     return Check("saturation", part <= SATURATED, words)
 
 
@@ -224,7 +225,10 @@ def _peaks(evidence: Evidence) -> Check:
     half = settled.near.window.half
     found = peaks_at(evidence.curve, lines[seen], width[seen], half[seen])
     off = _weighted_off(found, 0.05 * evidence.pixel)
-    good = found.line.size >= 2 and off / evidence.pixel <= OFF_PIXELS
+    if found.line.size < _FEWEST_PEAKS:
+        words = f"{found.line.size} peaks of the integrated curve are on lines (at least 2)"
+        return Check("peaks", False, words)  # noqa: FBT003
+    good = off / evidence.pixel <= OFF_PIXELS
     words = (
         f"{found.line.size} peaks of the integrated curve are off theory by "
         f"{np.degrees(off):.2g} deg rms (at most {np.degrees(OFF_PIXELS * evidence.pixel):.2g})"
