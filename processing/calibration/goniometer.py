@@ -304,6 +304,7 @@ def _shown(image: _Image, goniometer: Goniometer, joint: Fitted, images: Sequenc
         used=joint.used[own],
         scatter=float(joint.scatter[place]),
         ring_scatter=joint.ring_scatter,
+        patch_scatter=joint.patch_scatter,
     )
     spacing = np.array([ring.spacing for ring in lines.rings])
     lines = replace(lines, two_theta=2 * np.arcsin(geometry.wavelength / (2 * spacing)))
