@@ -11,25 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from ringline.callbacks.documents import (
-    FRAME_SCALARS,
     TOTAL_SCALARS,
     Documents,
+    Made,
     Making,
     StreamFiles,
+    frame_scalars,
     start_document,
     stop_document,
 )
 from ringline.callbacks.ledger import LOST, Entry, Ledger
+from ringline.callbacks.rows import (
+    Outcome,
+    Row,
+    plain,
+    result_row,
+    scalars_of_rows,
+    scalars_of_total,
+)
 from ringline.callbacks.settings import Accounts, Emit
 from ringline.callbacks.spool import RecordFile
 from ringline.callbacks.tally import Tally
 from ringline.processing import (
+    MovingReduction,
     Profile,
     Recipe,
     RecipeError,
-    Reduction,
     ResultFile,
-    ResultRow,
+    goniometer_from_mapping,
     recipe_from_json,
     reduction_for,
     unit_named,
@@ -50,11 +59,11 @@ class Origin:
 
 @dataclass(slots=True)
 class Output:
-    """One result file: the curves of one recipe in one stream."""
+    """One result file: the curves of one recipe, or moving detector, in one stream."""
 
     number: int
     raw_stream: str
-    reduction: Reduction
+    reduction: Made
     frames: StreamFiles
     totals: StreamFiles
     file: ResultFile
@@ -63,34 +72,20 @@ class Output:
 
     @property
     def recipe(self) -> Recipe:
-        """What makes the curves."""
+        """What makes the curves; of a moving detector, each curve has its own."""
         return self.reduction.recipe
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A frame that became a curve."""
-
-    stream: str
-    """Of the raw run."""
-    entry: Entry
-    profile: Profile
-    time: float
-    monitor: float
-    rejected: int = 0
+    @property
+    def digest(self) -> str:
+        """Of all that makes the curves."""
+        return made_by(self.reduction)
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """A frame that did not."""
-
-    stream: str
-    entry: Entry
-    cause: str
-    dropped: bool = False
-
-
-Outcome = Row | Loss
+def made_by(reduction: Made) -> str:
+    """Return the digest of all that makes curves."""
+    if isinstance(reduction, MovingReduction):
+        return reduction.digest
+    return reduction.recipe.digest
 
 
 class DerivedRun:
@@ -151,7 +146,7 @@ class DerivedRun:
             document = start_document(uid, raw_start, key, making)
             self._record({"kind": "start", "documents": [("start", document)]})
 
-    def open_output(self, raw_stream: str, reduction: Reduction, shape: tuple[int, ...]) -> Output:
+    def open_output(self, raw_stream: str, reduction: Made, shape: tuple[int, ...]) -> Output:
         """Begin a file: for the first curve of a stream, and for each change of recipe.
 
         Parameters
@@ -180,6 +175,8 @@ class DerivedRun:
             "recipe": reduction.recipe.to_json(),
             "shape": list(shape),
         }
+        if isinstance(reduction, MovingReduction):
+            record["goniometer"] = reduction.goniometer.to_mapping()
         self._record(record)
         return output
 
@@ -196,8 +193,8 @@ class DerivedRun:
         documents: Documents = []
         rows = [outcome for outcome in outcomes if isinstance(outcome, Row)]
         if output is not None and rows:
-            output.file.append([_result_row(row, output) for row in rows])
-            scalars = _frame_scalars(rows, output.recipe.digest)
+            output.file.append([result_row(row) for row in rows])
+            scalars = scalars_of_rows(rows)
             first = self._events.get(output.frames.stream, 0) + 1
             times = [row.time for row in rows]
             documents = output.frames.rows(output.rows, first, scalars, times)
@@ -205,7 +202,7 @@ class DerivedRun:
             "kind": "block",
             "documents": documents,
             "output": output.number if output is not None and rows else None,
-            "frames": [_plain(outcome) for outcome in outcomes],
+            "frames": [plain(outcome) for outcome in outcomes],
         }
         self._record(record)
 
@@ -232,7 +229,7 @@ class DerivedRun:
                 output.file.write_total(total)
                 stream = output.totals.stream
                 events[stream] = events.get(stream, 0) + 1
-                scalars = _total_scalars(total, output.recipe.digest)
+                scalars = scalars_of_total(total, output.digest)
                 documents += output.totals.opening(output.reduction)
                 documents += output.totals.rows(0, events[stream], scalars, [time.time()])
         more = {"accounts": self._tally.document(seen, problem), "epochs": self._epochs()}
@@ -294,9 +291,7 @@ class DerivedRun:
                 self._events[name] = self._events.get(name, 0) + reduced
 
     def _resume_output(self, record: Mapping[str, Any], rows: int, engine: str) -> None:
-        reduction = reduction_for(recipe_from_json(record["recipe"]), engine)
-        slow, fast = record["shape"]
-        reduction.bind((slow, fast))
+        reduction = _made_again(record, engine)
         names = (record["number"], record["raw_stream"], *record["streams"])
         self.outputs.append(self._output(names, Path(record["path"]), reduction, rows))
 
@@ -304,7 +299,7 @@ class DerivedRun:
         self,
         names: tuple[int, str, str, str],
         path: Path,
-        reduction: Reduction,
+        reduction: Made,
         rows: int | None,
     ) -> Output:
         number, raw_stream, stream, total = names
@@ -321,12 +316,12 @@ class DerivedRun:
             number,
             raw_stream,
             reduction,
-            StreamFiles(run, stream, number, path, columns, FRAME_SCALARS),
+            StreamFiles(run, stream, number, path, columns, frame_scalars(reduction)),
             StreamFiles(run, total, number, path, totals, TOTAL_SCALARS),
             file,
         )
 
-    def _stream_names(self, raw_stream: str, reduction: Reduction) -> tuple[str, str]:
+    def _stream_names(self, raw_stream: str, reduction: Made) -> tuple[str, str]:
         """Return the names for curves and sum: a new form of the curve needs a new stream."""
         total = "total" if raw_stream == "primary" else f"{raw_stream}_total"
         forms = [_form(out.reduction) for out in self.outputs if out.raw_stream == raw_stream]
@@ -347,53 +342,32 @@ class DerivedRun:
                 "first_frame": firsts[output.number],
                 "rows": output.rows,
                 "recipe": output.recipe.to_json(),
+                **_moving(output.reduction),
             }
             for output in self.outputs
             if output.number in firsts
         ]
 
 
-def _form(reduction: Reduction) -> tuple[tuple[int, ...], bool, bool]:
+def _moving(reduction: Made) -> dict[str, Any]:
+    """Return what tells an epoch of a moving detector, whose rows have recipes of their own."""
+    if isinstance(reduction, MovingReduction):
+        return {"goniometer_digest": reduction.goniometer.digest}
+    return {}
+
+
+def _made_again(record: Mapping[str, Any], engine: str) -> Made:
+    recipe = recipe_from_json(record["recipe"])
+    if "goniometer" in record:
+        return MovingReduction(recipe, goniometer_from_mapping(record["goniometer"]), engine)
+    slow, fast = record["shape"]
+    reduction = reduction_for(recipe, engine)
+    reduction.bind((slow, fast))
+    return reduction
+
+
+def _form(reduction: Made) -> tuple[object, ...]:
     recipe = reduction.recipe
     around = unit_named(recipe.binning.unit).periodic
-    return reduction.output_shape, recipe.error_model == "none", around
-
-
-def _plain(outcome: Outcome) -> list[Any]:
-    entry = outcome.entry
-    cause, dropped = (
-        (outcome.cause, outcome.dropped) if isinstance(outcome, Loss) else (None, False)
-    )
-    place = [outcome.stream, entry.resource, entry.index, entry.seq_num, entry.event]
-    return [*place, cause, dropped]
-
-
-def _result_row(row: Row, output: Output) -> ResultRow:
-    entry = row.entry
-    return ResultRow(
-        row.profile,
-        entry.index,
-        entry.seq_num,
-        monitor=row.monitor,
-        epoch=output.recipe.digest,
-        rejected=row.rejected,
-    )
-
-
-def _frame_scalars(rows: Sequence[Row], digest: str) -> dict[str, list[Any]]:
-    return {
-        "frame_index": [row.entry.index for row in rows],
-        "raw_seq_num": [row.entry.seq_num for row in rows],
-        "monitor": [row.monitor for row in rows],
-        "rejected": [row.rejected for row in rows],
-        "epoch": [digest] * len(rows),
-    }
-
-
-def _total_scalars(total: Profile, digest: str) -> dict[str, list[Any]]:
-    return {
-        "frames": [total.frames],
-        "first_frame": [total.first_frame],
-        "last_frame": [total.last_frame],
-        "epoch": [digest],
-    }
+    motors = reduction.motors if isinstance(reduction, MovingReduction) else ()
+    return reduction.output_shape, recipe.error_model == "none", around, motors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import time
@@ -13,9 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from ringline.callbacks.uris import uri_of_path
-from ringline.processing import Recipe, Reduction, ResultColumn, geometry_digest, unit_named
+from ringline.processing import (
+    Goniometer,
+    MovingReduction,
+    Recipe,
+    Reduction,
+    ResultColumn,
+    geometry_digest,
+    unit_named,
+)
+from ringline.processing.result_layout import position_key
 
 Documents = list[tuple[str, dict[str, Any]]]
+
+Made = Reduction | MovingReduction
+"""What makes curves."""
 
 OBJECT = "ringline"
 """Name of the object to which all data keys belong."""
@@ -63,6 +76,8 @@ class Making:
     engine: str
     shape: tuple[int, ...] | None = None
     """Of the first frame; None where none could be read."""
+    goniometer: Goniometer | None = None
+    """What moves the detector."""
 
     @property
     def calibration_id(self) -> str:
@@ -107,7 +122,18 @@ def start_document(
             for name, array in arrays.items()
         ],
         "engine": making.engine,
+        **_moving(making.goniometer),
         **software_versions(),
+    }
+
+
+def _moving(goniometer: Goniometer | None) -> dict[str, Any]:
+    """Return what moves the detector, whole and as text like the recipe."""
+    if goniometer is None:
+        return {}
+    return {
+        "goniometer": json.dumps(goniometer.to_mapping(), sort_keys=True),
+        "goniometer_digest": goniometer.digest,
     }
 
 
@@ -159,7 +185,7 @@ class StreamFiles:
         """Uid of the stream resource of a data key."""
         return uid_within(self.run, self.stream, self.number, key)
 
-    def opening(self, reduction: Reduction) -> Documents:
+    def opening(self, reduction: Made) -> Documents:
         """Return descriptor and stream resources."""
         along = axis_name(reduction)
         dims = [along] if reduction.azimuth is None else ["azimuth", along]
@@ -252,7 +278,13 @@ def stop_document(
     }
 
 
-def axis_name(reduction: Reduction) -> str:
+def frame_scalars(reduction: Made) -> tuple[str, ...]:
+    """Return what the events of curves hold: the positions of a moving detector as well."""
+    motors = reduction.motors if isinstance(reduction, MovingReduction) else ()
+    return (*FRAME_SCALARS, *(position_key(motor) for motor in motors))
+
+
+def axis_name(reduction: Made) -> str:
     """Return what curves are plotted against: ``radial``, or ``azimuth``."""
     return "azimuth" if unit_named(reduction.recipe.binning.unit).periodic else "radial"
 
@@ -270,7 +302,7 @@ def _array_key(column: ResultColumn, dims: list[str]) -> dict[str, Any]:
 
 
 def _scalar_key(name: str) -> dict[str, Any]:
-    dtype, dtype_numpy = _SCALARS[name]
+    dtype, dtype_numpy = _SCALARS.get(name, ("number", "<f8"))
     return {
         "source": OBJECT,
         "dtype": dtype,
@@ -280,7 +312,7 @@ def _scalar_key(name: str) -> dict[str, Any]:
     }
 
 
-def _configuration(reduction: Reduction) -> dict[str, Any]:
+def _configuration(reduction: Made) -> dict[str, Any]:
     data: dict[str, Any] = {
         axis_name(reduction): reduction.axis.tolist(),
         "unit": reduction.recipe.binning.unit,
@@ -290,6 +322,8 @@ def _configuration(reduction: Reduction) -> dict[str, Any]:
     }
     if reduction.azimuth is not None:
         data["azimuth"] = reduction.azimuth.tolist()
+    if isinstance(reduction, MovingReduction):
+        data |= _moving(reduction.goniometer)
     now = time.time()
     return {
         "data": data,

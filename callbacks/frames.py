@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -111,10 +111,21 @@ class NoRecipe:
 
 @dataclass(frozen=True, slots=True)
 class MonitorInFile:
-    """Monitor values of neighbouring events, in a file."""
+    """Readings of neighbouring events, of the monitor or of a motor, in a file."""
 
     location: InFile
     start: int
+
+
+Reading = float | MonitorInFile
+"""One value for all (one event), or where to read them."""
+
+
+def later(reading: Reading, events: int) -> Reading:
+    """Return the reading from so many events later on."""
+    if isinstance(reading, MonitorInFile):
+        return MonitorInFile(reading.location, reading.start + events)
+    return reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +147,10 @@ class FrameRange:
     """Frames of each event."""
     time: float | None = None
     """Of the event, seconds since the epoch; None where frames have no event."""
-    monitor: float | MonitorInFile | None = None
-    """One value for all (one event), where to read them, or none known."""
+    monitor: Reading | None = None
+    """None: none known."""
+    positions: Mapping[str, Reading] = field(default_factory=dict)
+    """Of the motors of a moving detector, as far as known."""
 
     @property
     def frames(self) -> int:
@@ -151,10 +164,17 @@ class FrameRange:
 
     def events(self, first: int, stop: int) -> FrameRange:
         """Return the part of events first .. stop - 1."""
-        skipped = (first - self.seq_num) * self.per_event
+        skipped = first - self.seq_num
         count = (stop - first) * self.per_event
-        begin = self.start + skipped
-        return replace(self, start=begin, stop=begin + count, seq_num=first)
+        begin = self.start + skipped * self.per_event
+        return replace(
+            self,
+            start=begin,
+            stop=begin + count,
+            seq_num=first,
+            monitor=None if self.monitor is None else later(self.monitor, skipped),
+            positions={name: later(value, skipped) for name, value in self.positions.items()},
+        )
 
 
 _FIELD = re.compile(r"%(0?)(\d*)(?:\.(\d+))?d")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ringline.callbacks.store import Store
+from ringline.processing.result_layout import position_key
 from ringline.processing.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ class Curves:
     sum."""
     raw_seq_num: IntArray | None
     """Number of each frame in its stream of the raw run, from 1; None for a sum."""
+    positions: Mapping[str, FloatArray]
+    """Of the motors of a detector that moves, for each frame, by motor; else empty."""
 
 
 def read_curves(run: Any, stream: str = "primary") -> Curves:
@@ -127,7 +131,9 @@ def read_curves(run: Any, stream: str = "primary") -> Curves:
     # What the descriptor promises, not what is there: an open run must not pass for a sum
     # because the numbers of its frames are still on their way.
     promised = node.metadata["data_keys"]
-    columns = {key: np.asarray(node[key].read()) for key in _COLUMNS if key in promised}
+    positions = [key for key in promised if key.startswith(position_key(""))]
+    wanted = [*(key for key in _COLUMNS if key in promised), *positions]
+    columns = {key: np.asarray(node[key].read()) for key in wanted}
     # An open run grows between two requests.
     rows = min(len(values) for values in columns.values())
     found = {key: values[:rows] for key, values in columns.items()}
@@ -144,4 +150,5 @@ def read_curves(run: Any, stream: str = "primary") -> Curves:
         rejected=found.get("rejected"),
         frame_index=found.get("frame_index"),
         raw_seq_num=found.get("raw_seq_num"),
+        positions={key.removeprefix(position_key("")): found[key] for key in positions},
     )

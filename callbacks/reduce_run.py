@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from ringline.callbacks.derived import DerivedRun, Loss, Outcome, Output, Row
-from ringline.callbacks.documents import Making
+from ringline.callbacks.derived import DerivedRun, Output, made_by
+from ringline.callbacks.documents import Made, Making
 from ringline.callbacks.frames import (
     FrameRange,
     InEvents,
@@ -19,40 +19,25 @@ from ringline.callbacks.frames import (
     Lost,
     MonitorInFile,
     NoRecipe,
+    Reading,
 )
 from ringline.callbacks.ledger import LOST, Entry
-from ringline.callbacks.reading import FrameReader
-from ringline.callbacks.settings import Accounts, ReductionSettings, Result
+from ringline.callbacks.rows import Loss, Outcome, Row
+from ringline.callbacks.scan_sums import ScanSums
+from ringline.callbacks.settings import Accounts, Result
+from ringline.callbacks.surroundings import Interrupted, Surroundings
 from ringline.processing import (
     Block,
-    Frame,
     FrameError,
-    Profile,
+    MovingReduction,
     Recipe,
     RecipeError,
     Reduction,
-    Sums,
     reduction_for,
 )
 
 _ENOUGH_FAILURES = 10
 """Before the end of a run, fewer do not make a fraction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all runs of a callback share."""
-
-    settings: ReductionSettings
-    reader: FrameReader
-    report: Callable[[BaseException], None]
-    """Takes a bug."""
-    check: Callable[[], None]
-    """Raises Interrupted when the work is to be left to the next process."""
-
-
-class Interrupted(Exception):  # noqa: N818 no error: the rest is done by the next process
-    """The process ends before the work does."""
 
 
 class RunReducer:
@@ -66,12 +51,10 @@ class RunReducer:
         self.derived, self._shared = derived, shared
         self._seen = 0
         self._locations: dict[str, Location] = {}
-        self._reductions: dict[str, Reduction] = {}
+        self._reductions: dict[str, Made] = {}
         self._current: dict[str, Output] = {}
         """By stream of the raw run."""
-        self._sums: dict[int, Sums] = {}
-        """Of all frames so far, by number of the output."""
-        self._sums_complete = True
+        self._sums = ScanSums(derived, shared, self._locations)
         self._target: Output | None = None
         self._outcomes: list[Outcome] = []
         """What is to be committed; curves among them go to the target."""
@@ -86,8 +69,9 @@ class RunReducer:
             self._resumed.update(replace(entry, output=LOST) for entry in ledger)
         for output in self.derived.outputs:
             self._current[output.raw_stream] = output
-            self._reductions[output.recipe.digest] = output.reduction
-        self._sums_complete = not self.derived.outputs
+            if isinstance(output.reduction, Reduction):
+                self._reductions[output.recipe.digest] = output.reduction
+        self._sums.complete = not self.derived.outputs
 
     def announce(self, frames: int) -> None:
         """Count frames that exist and are still to come here."""
@@ -124,7 +108,7 @@ class RunReducer:
 
     def _finish(self, raw_stop: Mapping[str, Any]) -> None:
         try:
-            totals, problem = self._totals()
+            totals, problem = self._sums.totals()
             self.derived.stop(raw_stop, self._seen, totals, problem)
         except Interrupted:
             raise
@@ -158,11 +142,16 @@ class RunReducer:
             while position < stop:  # find the bad ones
                 position = self._reduce_block(frames, position, position + 1)
             return stop
-        monitors = self._monitors(frames, start, len(images))
+        monitors = [
+            math.nan if value is None else value
+            for value in self._readings(frames, frames.monitor, start, len(images))
+        ]
         block = Block(images, start, monitors)
+        places = self._places(frames, start, len(images))
         for part in self._not_resumed(frames, block):
-            self._shared.check()
-            self._reduce(frames, part)
+            for alike, where in _at_one_place(part, places[part.first - start :]):
+                self._shared.check()
+                self._reduce(frames, alike, where)
         return start + len(images)
 
     def _not_resumed(self, frames: FrameRange, block: Block) -> list[Block]:
@@ -176,20 +165,24 @@ class RunReducer:
             if before + 1 < after
         ]
 
-    def _reduce(self, frames: FrameRange, block: Block) -> None:
-        """Reduce frames at once; where that fails, one by one, so that only the bad ones do."""
+    def _reduce(self, frames: FrameRange, block: Block, where: Mapping[str, float]) -> None:
+        """Reduce frames at once; where that fails, one by one, so that only the bad ones do.
+
+        They are of one place of the detector: the positions of its motors, if it moves.
+        """
         now = time.time() if frames.time is None else frames.time
         stop = block.first + len(block.images)
         try:
-            reduction = self._reduction(frames.recipe)
+            maker = self._reduction(frames.recipe)
+            reduction = maker.reduction_at(where) if isinstance(maker, MovingReduction) else maker
             found = reduction.map_block(block)
             profiles = [reduction.finish(sums) for sums in found]
-            output = self._output(frames.stream, reduction, block.images.shape[1:])
+            output = self._output(frames.stream, maker, block.images.shape[1:])
         except Exception as error:
             if len(block.images) > 1:
                 for index in range(block.first, stop):
                     self._shared.check()
-                    self._reduce(frames, _part(block, index, index + 1))
+                    self._reduce(frames, _part(block, index, index + 1), where)
                 return
             cause = str(error)
             if not isinstance(error, (FrameError, RecipeError)):
@@ -199,37 +192,44 @@ class RunReducer:
         else:
             for k, (sums, profile) in enumerate(zip(found, profiles, strict=True)):
                 entry = _entry(frames, block.first + k)
-                row = Row(frames.stream, entry, profile, now, _monitor(block, k), sums.rejected)
-                self._add(output, row, sums)
+                monitor = _monitor(block, k)
+                row = Row(frames.stream, entry, profile, now, monitor, sums.rejected, where)
+                self._add(output, row)
+                self._sums.add(output, sums, reduction.recipe)
 
-    def _reduction(self, recipe: Recipe | NoRecipe) -> Reduction:
+    def _reduction(self, recipe: Recipe | NoRecipe) -> Made:
         if isinstance(recipe, NoRecipe):
             raise RecipeError(recipe.cause)
         if recipe.digest not in self._reductions:
-            engine = self._shared.settings.engine
-            self._reductions[recipe.digest] = reduction_for(recipe, engine)
+            engine, moves = self._shared.settings.engine, self._shared.settings.goniometer
+            self._reductions[recipe.digest] = (
+                reduction_for(recipe, engine)
+                if moves is None
+                else MovingReduction(recipe, moves, engine)
+            )
         return self._reductions[recipe.digest]
 
-    def _output(self, stream: str, reduction: Reduction, shape: tuple[int, ...]) -> Output:
+    def _output(self, stream: str, reduction: Made, shape: tuple[int, ...]) -> Output:
         current = self._current.get(stream)
-        if current is None or current.recipe.digest != reduction.recipe.digest:
+        if current is None or current.digest != made_by(reduction):
             self._commit()
-            self.derived.start(Making(reduction.recipe, reduction.engine, shape))
+            self.derived.start(self._making(reduction.recipe, reduction.engine, shape))
             current = self._current[stream] = self.derived.open_output(stream, reduction, shape)
         return current
 
-    def _add(self, output: Output, row: Row, sums: Sums) -> None:
+    def _making(self, recipe: Recipe | None, engine: str, shape: tuple[int, ...] | None) -> Making:
+        return Making(recipe, engine, shape, self._shared.settings.goniometer)
+
+    def _add(self, output: Output, row: Row) -> None:
         if self._target is not output:
             self._commit()
             self._target = output
-        total = self._sums.get(output.number)
-        self._sums[output.number] = sums if total is None else total + sums
         self._outcomes.append(row)
         self._commit_when_full()
 
     def _lose(self, frames: FrameRange, index: int, cause: str) -> None:
         recipe = frames.recipe if isinstance(frames.recipe, Recipe) else None
-        self.derived.start(Making(recipe, self._shared.settings.engine))
+        self.derived.start(self._making(recipe, self._shared.settings.engine, None))
         location = frames.location
         dropped = isinstance(location, InEvents) and isinstance(location.images[index], Lost)
         self._outcomes.append(Loss(frames.stream, _entry(frames, index), cause, dropped))
@@ -265,7 +265,7 @@ class RunReducer:
             self._current.pop(output.raw_stream, None)
             self._target = None
         self.derived.commit(None, losses)
-        self._sums_complete = False
+        self._sums.complete = False
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
         now = time.perf_counter()
@@ -292,6 +292,7 @@ class RunReducer:
                     engine=_engine(self._target),
                     processing_time=took / len(outcomes),
                     accounts=self.accounts,
+                    positions=last.positions,
                 )
             )
         except Exception as error:
@@ -322,62 +323,46 @@ class RunReducer:
         self._resumed[entry] -= 1
         return True
 
-    def _monitors(self, frames: FrameRange, start: int, count: int) -> list[float]:
-        """Return the monitor of each frame."""
-        if not isinstance(frames.monitor, MonitorInFile):
-            return [math.nan if frames.monitor is None else frames.monitor] * count
+    def _places(self, frames: FrameRange, start: int, count: int) -> list[dict[str, float]]:
+        """Return the positions of the motors of each frame, as far as they are known."""
+        places: list[dict[str, float]] = [{} for _ in range(count)]
+        for motor, source in frames.positions.items():
+            for place, value in zip(
+                places, self._readings(frames, source, start, count), strict=True
+            ):
+                if value is not None:
+                    place[motor] = value
+        return places
+
+    def _readings(
+        self, frames: FrameRange, source: Reading | None, start: int, count: int
+    ) -> list[float | None]:
+        """Return one reading of each frame; None where there is none."""
+        if not isinstance(source, MonitorInFile):
+            return [source] * count
         first = (start - frames.start) // frames.per_event
         last = (start + count - 1 - frames.start) // frames.per_event
-        source = MonitorInFile(frames.monitor.location, frames.monitor.start + first)
-        values = self._shared.reader.monitors(source, last - first + 1, frames.arrived)
+        place = MonitorInFile(source.location, source.start + first)
+        values = self._shared.reader.monitors(place, last - first + 1, frames.arrived)
         events = range(start - frames.start, start - frames.start + count)
         return [values[offset // frames.per_event - first] for offset in events]
-
-    def _totals(self) -> tuple[dict[int, Profile], str | None]:
-        """Return the sums of the scan, and why they are not complete."""
-        ledgers = self.derived.ledgers.values()
-        problem = None
-        if not self._sums_complete or any(ledger.rewound for ledger in ledgers):
-            problem = self._sum_again()
-        totals = {
-            output.number: output.reduction.finish(self._sums[output.number])
-            for output in self.derived.outputs
-            if output.number in self._sums
-        }
-        return totals, problem
-
-    def _sum_again(self) -> str | None:
-        """Add up the frames that count, in the order of their curves, from the raw files."""
-        self._sums.clear()
-        problem = None
-        outputs = {output.number: output for output in self.derived.outputs}
-        monitors = {
-            output.number: output.file.monitors()
-            for output in self.derived.outputs
-            if not output.abandoned
-        }
-        for ledger in self.derived.ledgers.values():
-            for row, entry in ledger.counting():
-                self._shared.check()
-                if entry.output not in monitors:
-                    continue  # its file was given up, so it has no sum
-                try:
-                    location = self._locations[entry.resource]
-                    image = self._shared.reader.read(location, entry.index, entry.index + 1, 0.0)[0]
-                    frame = Frame(image, entry.index, monitors[entry.output][row])
-                    sums = outputs[entry.output].reduction.map(frame)
-                except (FrameError, KeyError) as error:
-                    problem = f"frame {entry.index} is missing in the sum: {error}"
-                    continue
-                total = self._sums.get(entry.output)
-                self._sums[entry.output] = sums if total is None else total + sums
-        return problem
 
 
 def _engine(output: Output | None) -> str:
     """Return what computes the curves of a file, and why."""
     made_by = None if output is None else output.reduction
     return "" if made_by is None else f"{made_by.engine}: {made_by.engine_reason}"
+
+
+def _at_one_place(
+    block: Block, places: Sequence[dict[str, float]]
+) -> Iterator[tuple[Block, dict[str, float]]]:
+    """Parts of a block that were taken at one place each; `places` begin with the block."""
+    first, count = 0, len(block.images)
+    for stop in range(1, count + 1):
+        if stop == count or places[stop] != places[first]:
+            yield _part(block, block.first + first, block.first + stop), places[first]
+            first = stop
 
 
 def _part(block: Block, first: int, stop: int) -> Block:

@@ -16,12 +16,15 @@ from ringline.callbacks.documents import reduced_uid, to_be_reduced
 from ringline.callbacks.frames import FrameRange, NoRecipe
 from ringline.callbacks.inbox import Inbox, Note
 from ringline.callbacks.membership import Membership
+from ringline.callbacks.monitors import MONITOR
 from ringline.callbacks.reading import FrameReader
-from ringline.callbacks.reduce_run import Interrupted, RunReducer, Surroundings
+from ringline.callbacks.reduce_run import RunReducer
 from ringline.callbacks.routing import Announced, RawRun
 from ringline.callbacks.settings import Accounts, Emit, ReductionSettings
 from ringline.callbacks.spool import RecordFile, file_name
+from ringline.callbacks.surroundings import Interrupted, Surroundings
 from ringline.processing import Recipe, RecipeError
+from ringline.processing.moving import check_moving
 
 Recipes = Recipe | Mapping[str, Recipe] | NoRecipe | None
 _REMEMBERED = 1000
@@ -216,7 +219,7 @@ class ReductionCallback:
     def _start(self, uid: str, document: Mapping[str, Any]) -> None:
         if not to_be_reduced(document) or uid in self._runs:
             return
-        raw = RawRun(document, self._recipe_for, self.settings.monitor)
+        raw = RawRun(document, self._recipe_for, self._readings())
         run = self._runs[uid] = _Run(raw)
         for path in self._spooled(uid):
             self._resume(uid, run, path)
@@ -298,6 +301,13 @@ class ReductionCallback:
     def _spool_folder(self) -> Path | None:
         return None if self.settings.spool is None else self.settings.spool / "reduced"
 
+    def _readings(self) -> dict[str, str]:
+        """Return what of each event is read, by data key."""
+        monitor, moves = self.settings.monitor, self.settings.goniometer
+        found = {} if monitor is None else {monitor: MONITOR}
+        motors = {} if moves is None else moves.data_key_of
+        return found | {key: motor for motor, key in motors.items()}
+
     def _recipe_for(self, key: str, device: str) -> Recipe | NoRecipe | None:
         if self.settings.detector not in (None, key, device):
             return None
@@ -313,6 +323,8 @@ class ReductionCallback:
         return None if recipe is None else self._with_files(recipe)
 
     def _with_files(self, recipe: Recipe) -> Recipe:
+        if self.settings.goniometer is not None:
+            check_moving(recipe, self.settings.goniometer)
         if all(array.path for array in recipe.arrays().values()):
             return recipe
         folder = self.settings.stored_arrays

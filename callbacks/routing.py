@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 from ringline.callbacks.frames import (
@@ -16,8 +17,9 @@ from ringline.callbacks.frames import (
     Lost,
     MonitorInFile,
     NoRecipe,
+    Reading,
 )
-from ringline.callbacks.monitors import MonitorPairing
+from ringline.callbacks.monitors import Pairings
 from ringline.callbacks.resources import datum_range, location_of_resource, location_of_stream
 from ringline.processing import Recipe
 
@@ -34,8 +36,10 @@ class Stream:
     """Frames in each event, by data key."""
     devices: dict[str, str]
     """Device of each data key."""
-    monitors: dict[str, MonitorPairing]
-    """By data key of the images; empty when the stream has no monitor."""
+    readings: dict[str, str]
+    """What is read in this stream, the monitor or a motor, by data key."""
+    pairings: dict[str, Pairings]
+    """By data key of the images; empty when nothing is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Announced:
     ranges: list[FrameRange] = field(default_factory=list)
     """Ready to be reduced, in order."""
     seen: dict[str, int] = field(default_factory=dict)
-    """New frames, by data key; some may wait for their monitor."""
+    """New frames, by data key; some may wait for their readings."""
 
     def __iadd__(self, other: Announced) -> Self:
         self.ranges += other.ranges
@@ -76,15 +80,18 @@ class RawRun:
         Its start document.
     recipe_for:
         Tells the recipe in force, or that a data key is not reduced.
-    monitor:
-        Data key of the beam monitor.
+    readings:
+        What of each event frames are to have, by data key: the monitor, and motors.
     """
 
     def __init__(
-        self, start: Mapping[str, Any], recipe_for: RecipeFor, monitor: str | None = None
+        self,
+        start: Mapping[str, Any],
+        recipe_for: RecipeFor,
+        readings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.start = start
-        self._recipe_for, self._monitor = recipe_for, monitor
+        self._recipe_for, self._readings = recipe_for, readings
         self._streams: dict[str, Stream] = {}
         self._by_name: dict[str, Stream] = {}
         self._resources: dict[str, Mapping[str, Any]] = {}
@@ -104,11 +111,13 @@ class RawRun:
             for key, spec in specs.items()
             if is_image(spec) and self._recipe_for(key, devices[key]) is not None
         }
+        readings = {key: name for key, name in self._readings.items() if key in specs}
         known = self._by_name.get(doc["name"])
-        monitors = known.monitors if known else {}
-        if self._monitor in specs:
-            monitors = {key: monitors.get(key) or MonitorPairing() for key in images}
-        stream = Stream(doc["name"], images, devices, monitors)
+        pairings = known.pairings if known else {}
+        if readings:
+            names = list(readings.values())
+            pairings = {key: pairings.get(key) or Pairings(names) for key in images}
+        stream = Stream(doc["name"], images, devices, readings, pairings)
         self._streams[doc["uid"]] = self._by_name[doc["name"]] = stream
 
     def resource(self, doc: Mapping[str, Any]) -> None:
@@ -134,9 +143,9 @@ class RawRun:
         stream, key = self._streams[doc["descriptor"]], resource["data_key"]
         indices, seq_nums = doc["indices"], doc["seq_nums"]
         location = self._stream_files[doc["stream_resource"]]
-        if key == self._monitor:
+        if (name := stream.readings.get(key)) is not None:
             source = MonitorInFile(location, indices["start"])
-            return self._give(stream, seq_nums["start"], seq_nums["stop"], source)
+            return _given(stream, name, (seq_nums["start"], seq_nums["stop"]), source)
         if key not in stream.images:
             return Announced()
         each = int(resource.get("parameters", {}).get("multiplier") or stream.images[key])
@@ -145,12 +154,13 @@ class RawRun:
         return self._announce(stream, replace(found, seq_num=seq_nums["start"], per_event=each))
 
     def event(self, doc: Mapping[str, Any], arrived: float) -> Announced:
-        """Find images in an event, or frames to which it refers, and its monitor."""
+        """Find images in an event, or frames to which it refers, and its readings."""
         stream, data = self._streams[doc["descriptor"]], doc["data"]
         found = Announced()
-        if self._monitor in data:
-            value = _number(data[self._monitor])
-            found += self._give(stream, doc["seq_num"], doc["seq_num"] + 1, value)
+        for key, name in stream.readings.items():
+            if key in data:
+                events = (doc["seq_num"], doc["seq_num"] + 1)
+                found += _given(stream, name, events, _number(data[key]))
         for key in stream.images:
             value, use = data.get(key), _Use(stream, key, doc, arrived)
             if isinstance(value, ImageInEvent):
@@ -164,15 +174,15 @@ class RawRun:
         return found
 
     def stop(self) -> Announced:
-        """Release what still waits: for its monitor, or for a Datum that never came."""
+        """Release what still waits: for its readings, or for a Datum that never came."""
         found = Announced()
         for use in (use for uses in self._unresolved.values() for use in uses):
             causes: list[str] = ["the Datum of an event never came"] * use.stream.images[use.key]
             found += self._take_in(use, causes)
         self._unresolved.clear()
         for stream in self._by_name.values():
-            for pairing in stream.monitors.values():
-                found.ranges += pairing.release_all()
+            for pairings in stream.pairings.values():
+                found.ranges += pairings.release_all()
         return found
 
     def _take_in(self, use: _Use, images: Sequence[ImageInEvent | Lost | str]) -> Announced:
@@ -215,19 +225,17 @@ class RawRun:
 
     def _announce(self, stream: Stream, found: FrameRange) -> Announced:
         seen = {found.data_key: found.frames}
-        if pairing := stream.monitors.get(found.data_key):
-            return Announced(pairing.add(found), seen)
+        if pairings := stream.pairings.get(found.data_key):
+            return Announced(pairings.add(found), seen)
         return Announced([found], seen)
 
-    def _give(
-        self, stream: Stream, first: int, stop: int, value: float | MonitorInFile
-    ) -> Announced:
-        ranges = [
-            part
-            for pairing in stream.monitors.values()
-            for part in pairing.give(first, stop, value)
-        ]
-        return Announced(ranges)
+
+def _given(stream: Stream, name: str, events: tuple[int, int], value: Reading) -> Announced:
+    """Frames that have all their readings now."""
+    found = Announced()
+    for pairings in stream.pairings.values():
+        found.ranges += pairings.give(name, *events, value)
+    return found
 
 
 def is_image(spec: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from ringline.processing import Profile, RecipeError
+from ringline.processing import Goniometer, Profile, RecipeError
 
 Document = Mapping[str, object]
 Emit = Callable[[str, dict[str, object]], None]
@@ -71,6 +71,8 @@ class Result:
     """Pixels left out because of what the frame holds there."""
     engine: str = ""
     """What computed it, and why."""
+    positions: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Of the motors of a moving detector, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,9 @@ class ReductionSettings:
     """Data key or device whose images are reduced; None: every image."""
     monitor: str | None = None
     """Data key of the beam monitor, in the events or the files of the same stream."""
+    goniometer: Goniometer | None = None
+    """What moves the detector: each frame is reduced where the positions of its event put it, which
+    the goniometer's data keys name; None: it stands where the recipe has it."""
     readable: tuple[Path, ...] | None = None
     """Folders that frames may come from; None: anywhere."""
     engine: str = "auto"

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from ringline.callbacks.frames import FrameRange, InFile, MonitorInFile, NoRecipe
-from ringline.callbacks.monitors import MonitorPairing
+from ringline.callbacks.monitors import Pairing
 from ringline.callbacks.reading import FrameReader
 
 
@@ -145,7 +145,7 @@ def frames(first, stop, start=0):
 
 
 def test_ranges_of_frames_and_of_monitors_need_not_be_equal():
-    pairing, place = MonitorPairing(), InFile("m", "m.h5")
+    pairing, place = Pairing(), InFile("m", "m.h5")
     assert pairing.add(frames(1, 6)) == []
     (ready,) = pairing.give(1, 3, MonitorInFile(place, 0))
     assert (ready.seq_num, ready.seq_stop, ready.monitor.start) == (1, 3, 0)
@@ -157,7 +157,7 @@ def test_ranges_of_frames_and_of_monitors_need_not_be_equal():
 
 
 def test_a_frame_whose_event_was_lost_does_not_hold_up_the_next():
-    pairing = MonitorPairing()
+    pairing = Pairing()
     pairing.add(frames(1, 2, start=0))
     pairing.add(frames(1, 2, start=1))
     lost, found = pairing.give(1, 2, 5.0)
