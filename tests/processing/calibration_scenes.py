@@ -23,7 +23,6 @@ from ..benchmarks.powder_scene import (  # noqa: TID252
     Directions,
     PowderScene,
     beam_center,
-    directions,
 )
 
 Floats = NDArray[np.float64]
@@ -156,6 +155,3 @@ def solved() -> Calibration:
 def center_off(found: Geometry, truth: Geometry) -> float:
     """How far apart two places of the beam are, pixels, in the worse direction."""
     return float(np.abs(np.subtract(beam_center(found), beam_center(truth))).max())
-
-
-__all__ = ["beam_center", "directions"]

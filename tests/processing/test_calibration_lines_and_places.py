@@ -16,7 +16,8 @@ from ringline.processing.calibration.search import geometry_of, numbers_of
 from ringline.processing.calibration.search_kernels import two_theta_of_points
 from ringline.processing.geometry import two_theta_of
 
-from .calibration_scenes import TRUE, Floats, beam_center, seen_from_sample  # noqa: TID252
+from ..benchmarks.powder_scene import beam_center  # noqa: TID252
+from .calibration_scenes import TRUE, Floats, seen_from_sample  # noqa: TID252
 
 SMALL = Detector(pixel1=1e-4, pixel2=1.5e-4, shape=(40, 30))
 

@@ -9,15 +9,8 @@ from ringline.processing import Geometry, calibrant_named
 from ringline.processing.calibration import REFINED, CalibrationTask
 from ringline.processing.calibration.refine import Measured, Refined, refine
 
-from .calibration_scenes import (  # noqa: TID252
-    PIXEL,
-    TRUE,
-    Floats,
-    center_off,
-    directions,
-    on_rings,
-    task,
-)
+from ..benchmarks.powder_scene import directions  # noqa: TID252
+from .calibration_scenes import PIXEL, TRUE, Floats, center_off, on_rings, task  # noqa: TID252
 
 NEAR = replace(TRUE, distance=0.1103, poni1=0.0463, poni2=0.0518, rot1=0.0607, rot2=-0.0911)
 """Where points are measured from: some pixels and a millirad beside the truth."""
@@ -107,9 +100,10 @@ def test_rings_that_are_off_as_a_whole_widen_the_errors() -> None:
     # The distance takes up a part of what rings are off by.
     scatter = np.sqrt(np.mean([one.ring_scatter**2 for one in found]))
     assert scatter == pytest.approx(own, rel=0.3)
+    # What is common to the points of a ring is no scatter of theirs.
+    assert np.median([one.scatter for one in found]) < 0.1 * own
     deviations = np.array([pulls(one) for one in found]).std(axis=0)
-    assert deviations[0] == pytest.approx(1.0, abs=0.3)
-    assert np.all(deviations < 1.3)
+    np.testing.assert_allclose(deviations, 1.0, atol=0.4)
 
 
 def test_the_covariance_is_that_of_repeated_measurements() -> None:

@@ -10,7 +10,8 @@ from ringline.processing import Detector, Geometry
 from ringline.processing.calibration.image import CalibrationImage, calibration_image
 from ringline.processing.calibration.ridges import Ridges, find_ridges
 
-from .calibration_scenes import TRUE, Floats, Powder, directions, exposed, task  # noqa: TID252
+from ..benchmarks.powder_scene import directions  # noqa: TID252
+from .calibration_scenes import TRUE, Floats, Powder, exposed, task  # noqa: TID252
 
 LARGE = replace(
     TRUE,

@@ -14,7 +14,8 @@ from ringline.processing.calibration.sectors import (
     ring_widths,
 )
 
-from .calibration_scenes import TRUE, Floats, directions  # noqa: TID252
+from ..benchmarks.powder_scene import directions  # noqa: TID252
+from .calibration_scenes import TRUE, Floats  # noqa: TID252
 
 LINES = np.deg2rad([8.0, 13.0, 18.0, 23.0])
 WIDTH = 1.3 * TRUE.detector.pixel1 / TRUE.distance
