@@ -1,8 +1,9 @@
-r"""Motions that beamlines have: an arm that turns, a table that moves along the beam or across."""
+"""Motions that beamlines have: an arm that turns, a table that moves along the beam or across."""
+
+from dataclasses import replace
 
 from ringline.processing.checks import require_choice
 from ringline.processing.errors import RecipeError
-from ringline.processing.geometry import Geometry
 from ringline.processing.motion import FIELDS, Motion
 
 MOVES = ("distance", "poni1", "poni2", "rot1", "rot2")
@@ -90,9 +91,14 @@ def scale_of(moved: str) -> str:
     return f"{moved}_scale"
 
 
-def starting_values(motion: Motion, geometry: Geometry) -> dict[str, float]:
-    """Parameters that have the names of quantities of a geometry, as it has them."""
-    return {name: float(getattr(geometry, name)) for name in motion.parameters if name in FIELDS}
+def with_free_wavelength(motion: Motion) -> Motion:
+    """The motion with the wavelength as one more parameter, whatever it was before."""
+    taken = {*motion.parameters, *motion.motors, *motion.constants}
+    name = "wavelength"
+    while name in taken:
+        name += "_"
+    own = (n for n in motion.parameters if motion.fields_of(n) != ("wavelength",))
+    return replace(motion, wavelength=name, parameters=(*own, name))
 
 
 def _motion(

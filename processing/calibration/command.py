@@ -40,10 +40,11 @@ class _Outputs:
     record: Path | None
 
 
-class _ListCalibrants(argparse.Action):
+class ListCalibrants(argparse.Action):
     """Print the names of the table and end."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        """End after the list."""
         print("\n".join(calibrant_names()))
         parser.exit()
 
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("image", metavar="IMAGE", help="frame of a powder: FILE[::DATASET][#FRAME]")
     add("--calibrant", required=True, metavar="NAME",
         help="powder of the table (--calibrants), or a .D file of plane spacings")  # fmt: skip
-    add("--calibrants", action=_ListCalibrants, nargs=0, help="list the powders, and end")
+    add("--calibrants", action=ListCalibrants, nargs=0, help="list the powders, and end")
     add("--detector", metavar="NAME|FILE",
         help="of the table, or a NeXus detector file (default: the guess's)")  # fmt: skip
     add("--orientation", type=int, metavar="1-4", help="of the image (default: the detector's)")
@@ -78,10 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Calibrate; a calibration that fails its checks writes no PONI file."""
     outputs = _outputs(options)
-    task = _task(options)
+    task = task_of(options)
     image = _read(options.image)
     task = task.with_shape((image.shape[0], image.shape[1]))
-    with _progress() as progress:
+    with progress_bar() as progress:
         found = calibrate(image, task, progress)
     if outputs.record is not None:
         write_calibration(outputs.record, found, image)
@@ -98,15 +99,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _outputs(options: argparse.Namespace) -> _Outputs:
-    poni = _place("output", options.output, ".poni")
-    picture = options.picture and _place("picture", options.picture, ".png")
-    record = options.record and _place("record", options.record, ".h5")
+    poni = output_place("output", options.output, ".poni")
+    picture = options.picture and output_place("picture", options.picture, ".png")
+    record = options.record and output_place("record", options.record, ".h5")
     if record is not None and record.exists() and record.samefile(_parsed(options.image)[0].path):
         raise RecipeError(f"{record} is the image to calibrate: it would be replaced")
     return _Outputs(poni, picture, record)
 
 
-def _place(name: str, text: str, suffix: str) -> Path:
+def output_place(name: str, text: str, suffix: str) -> Path:
+    """Where an output goes; RecipeError for another suffix or a folder that is not there."""
     path = Path(text)
     if path.suffix != suffix:
         raise RecipeError(f"{name} must end in {suffix}, got {path}")
@@ -115,7 +117,8 @@ def _place(name: str, text: str, suffix: str) -> Path:
     return path
 
 
-def _task(options: argparse.Namespace) -> CalibrationTask:
+def task_of(options: argparse.Namespace) -> CalibrationTask:
+    """The task that options make; RecipeError where they do not go together."""
     guess = None if options.guess is None else read_poni(options.guess)
     detector = _detector(options, guess)
     given = {name: getattr(options, name) for name in ("mask", "dark", "saturation")}
@@ -200,7 +203,7 @@ def _parsed(text: str) -> tuple[ImageFile, int | None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """Told how far it is; a bar where there is a terminal."""
     bar_format = "{desc:<30} {percentage:3.0f}%|{bar}| {elapsed}"
     with tqdm(total=1.0, bar_format=bar_format, disable=None, leave=False) as bar:

@@ -24,6 +24,7 @@ from ringline.processing.calibration.verdict import (
 from ringline.processing.geometry import Geometry
 from ringline.processing.goniometer import Goniometer
 from ringline.processing.motion import position_words
+from ringline.processing.motions import with_free_wavelength
 
 PRECISION = 0.5
 """Largest standard error of 2theta anywhere on the detector at the positions of images, pixels."""
@@ -31,7 +32,6 @@ STATED_OFF = 0.01
 """Relative difference of a parameter from what was stated."""
 STATED_SIGMAS = 4.0
 """The same difference, in standard errors, that is no chance."""
-_FREE_WAVELENGTH = "wavelength"
 
 
 @dataclass(frozen=True)
@@ -160,19 +160,18 @@ def _energy(evidence: JointEvidence) -> Check:
 def _with_wavelength(
     task: GoniometerTask, goniometer: Goniometer
 ) -> tuple[GoniometerTask, Goniometer]:
-    """The same with the wavelength as one more parameter."""
-    motion = task.motion
-    taken = {*motion.parameters, *motion.motors, *motion.constants}
-    name = _FREE_WAVELENGTH
-    while name in taken:
-        name += "_"
-    freed = replace(motion, wavelength=name, parameters=(*motion.parameters, name))
-    wavelength = task.images.wavelength
-    values = (*goniometer.values, wavelength)
-    return (
-        replace(task, motion=freed),
-        replace(goniometer, motion=freed, values=values, covariance=None),
+    """The same with the wavelength, which is fixed, as one more parameter."""
+    freed = with_free_wavelength(task.motion)
+    values = {**goniometer.parameters, freed.parameters[-1]: task.images.wavelength}
+    kept = tuple(values[name] for name in freed.parameters)
+    task = replace(
+        task,
+        motion=freed,
+        stated={name: value for name, value in task.stated.items() if name in freed.parameters},
+        start={name: value for name, value in task.start.items() if name in freed.parameters},
+        fixed=task.fixed & {*freed.parameters},
     )
+    return task, replace(goniometer, motion=freed, values=kept, covariance=None)
 
 
 def _wavelength_error(goniometer: Goniometer, positions: Mapping[str, float]) -> float:
