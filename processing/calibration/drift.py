@@ -83,9 +83,8 @@ def drift_of(image: ImageArray, calibration: Calibration) -> Drift:
 def _tells(settled: Settled) -> bool:
     """Whether there are enough rings, over enough azimuth."""
     rings = int((seen_rings(settled) > 0).sum())
-    used = settled.fit.sector[settled.points][settled.refined.used]
-    azimuth = 360.0 / settled.near.window.sectors * np.unique(used).size
-    return rings >= _FEWEST_RINGS and azimuth >= AZIMUTH_DEG
+    used = np.nonzero(settled.points)[0][settled.refined.used]
+    return rings >= _FEWEST_RINGS and settled.near.azimuth(used) >= AZIMUTH_DEG
 
 
 def _compared(calibration: Calibration, now: Geometry, covariance: FloatArray) -> Drift:

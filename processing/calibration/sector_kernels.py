@@ -9,7 +9,7 @@ TERMS = 4
 
 
 @jit
-def gather(t1, t2, t3, counts, usable, offset, lines, half, sectors, found, place):
+def gather(t1, t2, t3, counts, usable, offset, lines, half, sectors, merged, found, place):
     """List the pixels near rings; returns how many there are.
 
     Parameters
@@ -24,6 +24,8 @@ def gather(t1, t2, t3, counts, usable, offset, lines, half, sectors, found, plac
         2theta of each ring, ascending, and how far around it pixels are taken, rad, shape (n,).
     sectors:
         Of azimuth, of a full turn.
+    merged:
+        How many of them, one after the other, make one of each ring, shape (n,).
     found:
         Columns of float32: 2theta less the ring's, counts; shape (2, as many as pixels).
     place:
@@ -52,6 +54,7 @@ def gather(t1, t2, t3, counts, usable, offset, lines, half, sectors, found, plac
                 continue
             turn = (atan2(t1[i, j], t2[i, j]) + pi) / (2 * pi)
             sector = min(int(turn * sectors), sectors - 1)
+            sector -= sector % merged[low]
             found[0, number] = off
             found[1, number] = counts[i, j]
             place[0, number] = low * sectors + sector

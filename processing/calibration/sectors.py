@@ -41,6 +41,14 @@ class Window:
     half: FloatArray
     sectors: int
     """Of a full turn of azimuth."""
+    merged: IntArray | None = None
+    """How many sectors, one after the other, make one of each ring, shape (n,): small rings have
+    few pixels in each. None: each is one."""
+
+    @property
+    def spans(self) -> IntArray:
+        """``merged``, or one for each ring."""
+        return np.ones(self.lines.size, np.int64) if self.merged is None else self.merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,16 @@ class NearRings:
     ring: IntArray
     """Of each group, shape (groups,)."""
     sector: IntArray
+    """The first one of each group, shape (groups,)."""
+
+    def azimuth(self, groups: IntArray) -> float:
+        """Degrees of azimuth that some groups cover together."""
+        covered = np.zeros(self.window.sectors, dtype=bool)
+        spans = self.window.spans[self.ring[groups]]
+        for step in range(int(spans.max(initial=0))):
+            inside = self.sector[groups][spans > step] + step
+            covered[np.minimum(inside, covered.size - 1)] = True
+        return float(360.0 * covered.sum() / covered.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +123,7 @@ def near_rings(geometry: Geometry, image: CalibrationImage, window: Window) -> N
         place = np.empty((2, t1.size), np.int64)
         number = gather(
             t1, t2, t3, image.counts[rows], image.usable[rows], rows.start * columns,
-            window.lines, window.half, window.sectors, found, place,
+            window.lines, window.half, window.sectors, window.spans, found, place,
         )  # fmt: skip
         parts[part] = (found[:, :number].copy(), place[:, :number].copy())
 

@@ -19,7 +19,7 @@ from ringline.processing.calibration.sectors import (
 from ringline.processing.calibration.task import CalibrationTask
 from ringline.processing.geometry import Geometry, two_theta_of
 from ringline.processing.positions import PixelPositions
-from ringline.processing.types import BoolArray, FloatArray
+from ringline.processing.types import BoolArray, FloatArray, IntArray
 
 _ROUNDS = 7
 _WIDTH_ROUNDS = 3
@@ -37,6 +37,9 @@ _ENOUGH_RINGS = 5
 _WEAKEST = 0.002
 _SECTORS = (180, 60, 24)
 """Of a full turn: as many as leave rings strong enough to be seen."""
+_FEWEST_SECTORS = 12
+_ARC = 8.0
+"""Pixels along a ring that make a sector at least."""
 _SEEN = (0.35, 120)
 """Part of the sectors, or their number, in which rings must be seen, or else larger are taken."""
 _FEWEST_POINTS = 8
@@ -125,7 +128,7 @@ class Measuring:
         some = self._lines.select(chosen)
         half = np.minimum(_REACH * self._width, 0.5 * self._lines.gaps())[chosen]
         while True:
-            window = Window(some.two_theta, half, self._sectors[0])
+            window = Window(some.two_theta, half, self._sectors[0], self._merged(chosen))
             near = near_rings(geometry, self._image, window)
             if not near.off.size:
                 return None
@@ -136,6 +139,13 @@ class Measuring:
             if fit.seen.sum() >= enough or len(self._sectors) == 1:
                 return some, near, fit
             self._sectors.pop(0)
+
+    def _merged(self, chosen: BoolArray) -> IntArray:
+        """Sectors that make one of each ring, for arcs of enough pixels."""
+        angle = self._lines.two_theta[chosen]
+        around = 2 * np.pi * np.tan(np.minimum(angle, 1.4)) / self._unit[0]
+        needed = np.ceil(_ARC * self._sectors[0] / around)
+        return np.asarray(np.clip(needed, 1, self._sectors[0] // _FEWEST_SECTORS), dtype=np.int64)
 
     def _learn(self, near: NearRings, chosen: BoolArray) -> None:
         """Widths as found; of rings that were not measured, as of a usual one in pixels."""

@@ -137,8 +137,7 @@ def _coverage(evidence: Evidence) -> Check:
     rings = np.nonzero(seen_rings(evidence.settled))[0]
     own = np.isin(fit.ring, rings)
     part = float((fit.present & own).sum() / max(1, int((fit.visible & own).sum())))
-    turn = 360.0 / evidence.settled.near.window.sectors
-    azimuth = turn * np.unique(fit.sector[used]).size
+    azimuth = evidence.settled.near.azimuth(used)
     good = part >= COVERAGE and azimuth >= AZIMUTH_DEG
     spots = "" if part >= COVERAGE else ": spots rather than rings"
     words = (
