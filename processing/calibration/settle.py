@@ -211,7 +211,8 @@ def halves(settled: Settled, task: CalibrationTask) -> Sequence[Refined]:
     """The geometry of every other sector, and that of the sectors between."""
     index = np.nonzero(settled.points)[0]
     used = index[settled.refined.used]
-    parity = (settled.fit.sector[used] + settled.fit.ring[used]) % 2
+    ring = settled.fit.ring[used]
+    parity = (settled.fit.sector[used] // settled.near.window.spans[ring] + ring) % 2
     found = []
     for half in (0, 1):
         which = np.zeros(settled.points.size, dtype=bool)
