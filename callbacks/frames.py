@@ -33,6 +33,12 @@ class InFile:
             return self.path, index
         return Path(f"{self.path}{self.template.format(index)}"), 0
 
+    def name(self, index: int) -> str:
+        """Return a frame's name for people, ``path::dataset#frame``."""
+        path, local = self.place(index)
+        dataset = "" if self.dataset is None else f"::{self.dataset}"
+        return f"{path}{dataset}#{local}"
+
 
 @dataclass(frozen=True, slots=True)
 class Lost:
@@ -48,6 +54,10 @@ class InEvents:
     resource: str
     images: list[ImageInEvent | Lost | str] = field(default_factory=list)
     """In the order of arrival; for an image that cannot be had, why."""
+
+    def name(self, index: int) -> str:  # noqa: ARG002 of no frame
+        """Return "": nobody else can read these frames."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,11 @@ class RunReducer:
         stop = block.first + len(block.images)
         try:
             maker = self._reduction(frames.recipe)
-            reduction = maker.reduction_at(where) if isinstance(maker, MovingReduction) else maker
+            if isinstance(maker, MovingReduction):
+                where = maker.goniometer.motion.positions_of(where)
+                reduction = maker.reduction_at(where)
+            else:
+                reduction = maker
             found = reduction.map_block(block)
             profiles = [reduction.finish(sums) for sums in found]
             output = self._output(frames.stream, maker, block.images.shape[1:])
@@ -280,6 +284,7 @@ class RunReducer:
                 Result(
                     profile=last.profile,
                     frame_index=last.entry.index,
+                    frame=self._locations[last.entry.resource].name(last.entry.index),
                     raw_seq_num=last.entry.seq_num,
                     epoch=last.profile.recipe_digest,
                     raw_uid=origin.raw_start["uid"],

@@ -51,6 +51,8 @@ class Result:
     profile: Profile
     frame_index: int
     """Index of the frame in its detector's file (or count of images for images inside events)."""
+    frame: str
+    """Its name, ``path::dataset#frame``, under which anybody reads it; "" inside an event."""
     raw_seq_num: int
     epoch: str
     """Digest of the recipe that made the curve."""
@@ -91,7 +93,8 @@ class ReductionSettings:
     """Data key of the beam monitor, in the events or the files of the same stream."""
     goniometer: Goniometer | None = None
     """What moves the detector: each frame is reduced where the positions of its event put it, which
-    the goniometer's data keys name; None: it stands where the recipe has it."""
+    the goniometer's data keys name, in the events or the files of the same stream; None: it stands
+    where the recipe has it."""
     readable: tuple[Path, ...] | None = None
     """Folders that frames may come from; None: anywhere."""
     engine: str = "auto"

@@ -23,6 +23,10 @@ class ImageName:
     dataset: str | None = None
     frame: int = 0
 
+    def __str__(self) -> str:
+        dataset = "" if self.dataset is None else f"::{self.dataset}"
+        return f"{self.path}{dataset}#{self.frame}"
+
     @classmethod
     def parse(cls, text: str, folders: Sequence[Path]) -> "ImageName":
         """A frame in one of the folders; BadInputError for any other."""

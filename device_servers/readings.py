@@ -94,6 +94,7 @@ class Readings:
 
     curve: Curve
     frame_index: int = -1
+    newest_frame: str = ""
     epoch: str = ""
     pixels_rejected: int = 0
     engine_used: str = ""
@@ -168,6 +169,12 @@ READINGS: Mapping[str, Reading] = {
             name="frame_index", dtype=int, label="Frame index", format="%d",
             doc="Index of the frame of the newest curve; -1 before the first.",
             value=lambda r: r.frame_index,
+        ),
+        Reading(
+            name="newest_frame", dtype=str, label="Newest frame",
+            doc="The frame of the newest curve as Integrate takes it, path::dataset#frame; empty "
+            "before the first, and where frames come inside events.",
+            value=lambda r: r.newest_frame,
         ),
         Reading(
             name="epoch", dtype=str, label="Recipe of the curve",

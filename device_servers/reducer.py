@@ -88,6 +88,7 @@ class AzimuthalReducer(TableDevice):
     std = reading_attribute(READINGS["std"])
     cake = reading_attribute(READINGS["cake"])
     frame_index = reading_attribute(READINGS["frame_index"])
+    newest_frame = reading_attribute(READINGS["newest_frame"])
     epoch = reading_attribute(READINGS["epoch"])
     pixels_rejected = reading_attribute(READINGS["pixels_rejected"])
     frames_seen = reading_attribute(READINGS["frames_seen"])

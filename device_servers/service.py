@@ -130,7 +130,8 @@ class Service(Work[Facts]):
         """Clear curve, counts and alarms."""
         self._begin_accumulation()
         curve = Curve.blank(self.settings.points)
-        self._show(curve=curve, frame_index=-1, epoch="", pixels_rejected=0, last_error="")
+        nothing = {"frame_index": -1, "newest_frame": "", "epoch": "", "pixels_rejected": 0}
+        self._show(curve=curve, **nothing, last_error="")
 
     def integrate(self, text: str) -> FloatArray:
         """Reduce one frame of a file with the recipe in force, and show it."""
@@ -249,6 +250,7 @@ class Service(Work[Facts]):
         self._show(
             curve=Curve.of(profile),
             frame_index=image.frame,
+            newest_frame=str(image),
             epoch=profile.recipe_digest,
             pixels_rejected=sums.rejected,
             processing_time=1e3 * (time.perf_counter() - began),
@@ -262,6 +264,7 @@ class Service(Work[Facts]):
         self._show(
             curve=Curve.of(result.profile),
             frame_index=result.frame_index,
+            newest_frame=result.frame,
             epoch=result.epoch,
             pixels_rejected=result.rejected,
             engine_used=result.engine,

@@ -117,7 +117,8 @@ def test_a_datum_that_never_comes_is_a_failed_frame(kit, reducing):
 @pytest.mark.parametrize("nested", [False, True])
 def test_images_inside_events_become_curves(kit, reducing, recipe, nested):
     images = kit.images(5)
-    work = reducing()
+    shown = []
+    work = reducing(on_result=shown.append)
     scan = work.scan()
     scan.stream(det=kit.EVENT_IMAGE)
     for number, image in enumerate(images, 1):
@@ -126,6 +127,7 @@ def test_images_inside_events_become_curves(kit, reducing, recipe, nested):
     run = work.run()
     np.testing.assert_array_equal(run.curves(), kit.curves(recipe, images))
     np.testing.assert_array_equal(run.curves(stream="total")[0], kit.total(recipe, images))
+    assert shown[-1].frame == ""
 
 
 def test_a_filled_external_image_is_taken_from_the_event(kit, reducing, recipe):
@@ -156,7 +158,8 @@ def test_one_file_for_each_frame_is_read(kit, reducing, tmp_path, recipe):
     images = kit.images(3)
     for index, image in enumerate(images):
         fabio.tifimage.tifimage(image).write(str(tmp_path / f"scan_{index:06d}.tif"))
-    work = reducing()
+    shown = []
+    work = reducing(on_result=shown.append)
     scan = work.scan()
     scan.stream(det=kit.IMAGE)
     bundle = scan.run.compose_stream_resource(
@@ -170,6 +173,7 @@ def test_one_file_for_each_frame_is_read(kit, reducing, tmp_path, recipe):
     scan.frames("tiff", 0, 3)
     scan.stop()
     np.testing.assert_array_equal(work.run().curves(), kit.curves(recipe, images))
+    assert shown[-1].frame == f"{tmp_path}/scan_000002.tif#0"
 
 
 def test_classic_tiff_series_are_read(kit, reducing, tmp_path, recipe):

@@ -370,7 +370,7 @@ def test_reset_clears_curve_and_errors_and_tells_so_by_the_generation(
     before = reducer.generation
     reducer.Reset()
     assert np.isnan(reducer.intensity).all()
-    assert (reducer.frame_index, reducer.last_error) == (-1, "")
+    assert (reducer.frame_index, reducer.newest_frame, reducer.last_error) == (-1, "", "")
     count_before, count = int(before.split()[1]), int(reducer.generation.split()[1])
     assert count == count_before + 1
 

@@ -98,6 +98,11 @@ def test_a_run_is_reduced_shown_and_stored(
         header = Broker(store.reduced)[device.reduced_uid]
         assert header.start["original_run_uid"] == scan.uid
         assert recipe_from_json(header.start["recipe"]).digest == device.recipe_digest
+    newest = device.newest_frame
+    assert newest.startswith(f"{raw.path}::")
+    assert newest.endswith("#19")
+    assert device.Integrate(newest).tobytes() == curves[19].tobytes()
+    assert device.newest_frame == newest
 
 
 def test_consume_answers_within_milliseconds(device: tango.DeviceProxy, raw: RawFile) -> None:
