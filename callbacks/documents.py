@@ -81,8 +81,10 @@ class Making:
 
     @property
     def calibration_id(self) -> str:
-        """By which the run names the calibration of its geometry."""
-        return "" if self.recipe is None else calibration_id(self.recipe, self.shape)
+        """By which the run names the calibration of its geometry; "" of one that moves."""
+        if self.recipe is None or self.goniometer is not None:
+            return ""
+        return calibration_id(self.recipe, self.shape)
 
 
 def calibration_id(recipe: Recipe, shape: tuple[int, ...] | None = None) -> str:

@@ -101,6 +101,7 @@ def test_the_run_records_the_goniometer_such_that_every_recipe_follows(
     run = work.run()
     assert goniometer_from_mapping(json.loads(run.start["goniometer"])) == arm
     assert run.start["goniometer_digest"] == arm.digest
+    assert run.start["calibration_id"] == ""
     kept = {key: json.loads(run.start[key]) for key in ("recipe", "goniometer")}
     again = moving_from_mapping(kept)
     positions = run.column("position_arm")
@@ -178,6 +179,37 @@ def test_monitor_and_position_of_one_event_go_with_its_frame(kit, reducing, raw_
         reduction = reduction_for(recipe)
         expected = reduction.finish(reduction.map(kit.Frame(image, number, 50.0 * (number + 1))))
         np.testing.assert_array_equal(run.curves()[number], expected.intensity)
+
+
+def test_positions_of_two_motors_are_told_apart_whatever_their_order(
+    kit, reducing, raw_file, template, arm
+):
+    both = replace(
+        arm,
+        motion=replace(arm.motion, distance="distance + 1e-3 * z", motors=("z", "arm")),
+        data_keys={"z": "table", "arm": "delta"},
+    )
+    images = kit.images(3)
+    work = reducing(template, goniometer=both)
+    scan = work.scan()
+    scan.stream(det=kit.IMAGE, delta=kit.NUMBER, table=kit.NUMBER)
+    resource = scan.file("det", raw_file(images).uri)
+    for number in range(3):
+        scan.frames(resource, number, number + 1)
+        scan.event(number + 1, delta=5.0 * number, table=7.0)
+    scan.stop()
+    run = work.run()
+    assert list(run.column("position_arm")) == [0.0, 5.0, 10.0]
+    assert list(run.column("position_z")) == [7.0] * 3
+    recipes = [
+        replace(template, geometry=both.geometry_at({"arm": 5.0 * number, "z": 7.0}))
+        for number in range(3)
+    ]
+    assert recipes[0].geometry.distance == pytest.approx(0.107)
+    assert list(run.column("epoch")) == [recipe.digest for recipe in recipes]
+    np.testing.assert_array_equal(
+        run.curves(), [profile.intensity for profile in separately(recipes, images)]
+    )
 
 
 def test_a_frame_without_its_position_fails_and_says_why(
