@@ -106,6 +106,21 @@ def test_rings_that_are_off_as_a_whole_widen_the_errors() -> None:
     np.testing.assert_allclose(deviations, 1.0, atol=0.4)
 
 
+def test_modules_that_are_not_quite_in_their_places_widen_the_errors() -> None:
+    """Each sixteenth of the detector off by itself, by three times what its points scatter."""
+    some, sigma, own = points(rings=16), 0.05 * PIXEL, 0.15 * PIXEL
+    random, size = np.random.default_rng(10), some.slow.size
+    rows, columns = TRUE.detector.known_shape
+    part = (some.slow * 4 // rows).astype(int) * 4 + (some.fast * 4 // columns).astype(int)
+    found = []
+    for _ in range(20):
+        moved = random.normal(0, sigma, size) + random.normal(0, own, 16)[part]
+        found.append(refined(some.measured(sigma, moved)))
+    # Five parameters take up a part of what sixteen modules are off by.
+    assert np.median([one.patch_scatter for one in found]) == pytest.approx(own, rel=0.4)
+    assert 0.6 < np.array([pulls(one) for one in found]).std() < 1.4
+
+
 def test_the_covariance_is_that_of_repeated_measurements() -> None:
     some, sigma, random = points(), 0.1 * PIXEL, np.random.default_rng(6)
     found = [

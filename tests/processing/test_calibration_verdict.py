@@ -188,8 +188,8 @@ def test_a_parameter_at_its_bound_is_named() -> None:
     assert "rot1 ended at a bound" in found.words
 
 
-@pytest.mark.parametrize("factor", [0.985, 1.015])
-def test_an_energy_that_is_wrong_by_more_than_a_percent_is_told(factor: float) -> None:
+def test_an_energy_that_is_wrong_by_more_than_a_percent_is_told() -> None:
+    factor = 0.985
     start = replace(TRUE, wavelength=TRUE.wavelength * factor, distance=TRUE.distance / factor)
     found = checked(evidence_of(image(), start=start), "energy")
     assert not found.passed
