@@ -23,6 +23,7 @@ from ringline.callbacks.frames import (
 )
 from ringline.callbacks.uris import path_within
 from ringline.processing import FrameError, FrameSource, open_frames
+from ringline.processing.hdf5_once import ONE_AT_A_TIME
 from ringline.processing.types import ImageArray
 
 _FIRST_POLL, _LAST_POLL = 0.002, 0.05  # s
@@ -160,7 +161,10 @@ def _image_in_event(location: InEvents, index: int) -> ImageArray:
 
 def _values(location: InFile, start: int, count: int) -> Any:
     try:
-        with h5py.File(location.path, "r", libver="latest", swmr=True, locking=False) as file:
+        with (
+            ONE_AT_A_TIME,
+            h5py.File(location.path, "r", libver="latest", swmr=True, locking=False) as file,
+        ):
             values = file[location.dataset]
             # HDF5 shares what it knows of a file between all that have it open, and the frames
             # of this one are: without this, values written since then are not seen.

@@ -13,6 +13,7 @@ import numpy as np
 from ringline.processing.chunk_reading import ChunkReader
 from ringline.processing.chunks import Compression, check_frame, compression_of, is_written
 from ringline.processing.errors import FrameError
+from ringline.processing.hdf5_once import ONE_AT_A_TIME, shared
 from ringline.processing.types import ImageArray
 
 _SEGMENT = re.compile(r"data_\d+$")
@@ -23,15 +24,17 @@ class HDF5Frames:
 
     def __init__(self, path: Path, dataset: str | None) -> None:
         self.path = path
-        self._file = open_hdf5(path)
-        try:
-            self._segments = self._find(dataset)
-            self._compressions = [compression_of(segment) for segment in self._segments]
-            pairs = zip(self._segments, self._compressions, strict=True)
-            self._readers = [ChunkReader.of(*pair) for pair in pairs]
-        except BaseException:
-            self._file.close()
-            raise
+        with ONE_AT_A_TIME:
+            self._shared = shared(path, open_hdf5)
+            self._file, self._closed = self._shared.file, False
+            try:
+                self._segments = [self._shared.once(found) for found in self._find(dataset)]
+                self._compressions = [compression_of(segment) for segment in self._segments]
+                pairs = zip(self._segments, self._compressions, strict=True)
+                self._readers = [ChunkReader.of(*pair) for pair in pairs]
+            except BaseException:
+                self._shared.close()
+                raise
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -58,7 +61,9 @@ class HDF5Frames:
 
     def close(self) -> None:
         """Release the file."""
-        self._file.close()
+        if not self._closed:
+            self._closed = True
+            self._shared.close()
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +101,8 @@ class HDF5Frames:
         lengths = []
         for segment in self._segments:
             try:
-                segment.refresh()
+                with ONE_AT_A_TIME:
+                    segment.refresh()
                 lengths.append(1 if segment.ndim == 2 else int(segment.shape[0]))
             except (OSError, RuntimeError) as error:
                 raise FrameError(f"{self.path} {segment.name}: {error}") from error

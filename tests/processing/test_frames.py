@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fabio
@@ -50,24 +51,27 @@ def test_a_dataset_of_one_image_is_one_frame(tmp_path: Path) -> None:
             np.testing.assert_array_equal(frames.read(0, 1), STACK[:1])
 
 
-def test_a_file_written_by_another_process_is_read_while_it_grows(tmp_path: Path) -> None:
-    path = tmp_path / "growing.h5"
-    writer = textwrap.dedent(
-        """
-        import sys, h5py, numpy as np
-        with h5py.File(sys.argv[1], "w", libver="latest") as file:
-            data = file.create_dataset(
-                "data", (0, 6, 7), "u2", maxshape=(None, 6, 7), chunks=(1, 6, 7)
-            )
-            file.swmr_mode = True
-            for index, line in enumerate(sys.stdin):
-                data.resize(index + 1, axis=0)
-                data[index] = index + 1
-                data.flush()
-                print(index, flush=True)
-        """
-    )
-    command = [sys.executable, "-c", writer, str(path)]
+WRITER = textwrap.dedent(
+    """
+    import sys, h5py, numpy as np
+    with h5py.File(sys.argv[1], "w", libver="latest") as file:
+        data = file.create_dataset(
+            "data", (0, 6, 7), "u2", maxshape=(None, 6, 7), chunks=(1, 6, 7)
+        )
+        file.swmr_mode = True
+        for index, line in enumerate(sys.stdin):
+            data.resize(index + 1, axis=0)
+            data[index] = index + 1
+            data.flush()
+            print(index, flush=True)
+    """
+)
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[Callable[[], None]]:
+    """A file that another process writes: a call writes one more frame, of its number from 1."""
+    command = [sys.executable, "-c", WRITER, str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as process:
@@ -79,14 +83,35 @@ def test_a_file_written_by_another_process_is_read_while_it_grows(tmp_path: Path
             process.stdout.readline()  # type: ignore[union-attr]
 
         write_one()
-        with open_frames(path, "data") as frames:
-            for count in range(1, 5):
-                assert frames.frame_count() == count
-                assert (frames.read(count - 1, count) == count).all()
-                with pytest.raises(FrameError, match=f"has {count} frames, not frame {count}"):
-                    frames.read(count, count + 1)
-                write_one()
+        yield write_one
         process.stdin.close()
+
+
+def test_a_file_written_by_another_process_is_read_while_it_grows(tmp_path: Path) -> None:
+    path = tmp_path / "growing.h5"
+    with growing(path) as write_one, open_frames(path, "data") as frames:
+        for count in range(1, 5):
+            assert frames.frame_count() == count
+            assert (frames.read(count - 1, count) == count).all()
+            with pytest.raises(FrameError, match=f"has {count} frames, not frame {count}"):
+                frames.read(count, count + 1)
+            write_one()
+
+
+def test_a_growing_file_is_read_by_several_at_once(tmp_path: Path) -> None:
+    """By name, by another name and by default: HDF5 mixes frames up where it is open twice."""
+    path = tmp_path / "growing.h5"
+    with growing(path) as write_one, open_frames(path, "data") as first:
+        for count in range(2, 6):
+            write_one()
+            assert (first.read(count - 1, count) == count).all()
+            with open_frames(path, "/data") as second, open_frames(path) as third:
+                assert second.frame_count() == third.frame_count() == count
+                for frames in (third, first, second):
+                    found = frames.read(0, count).max(axis=(1, 2))
+                    np.testing.assert_array_equal(found, np.arange(1, count + 1))
+            second.close()  # once more does no harm
+            assert first.frame_count() == count
 
 
 def test_external_links_and_virtual_datasets_are_followed(tmp_path: Path) -> None:
