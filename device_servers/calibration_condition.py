@@ -37,6 +37,8 @@ def _findings(facts: CalibrationFacts) -> Iterator[Finding]:
         yield Condition.RUNNING, f"{readings.step} ({readings.progress:.0%})"
     if facts.busy:
         yield Condition.RUNNING, facts.busy
+    if readings.drift.last.alarm:
+        yield Condition.ALARM, _drift(readings)
     if facts.problem:
         yield Condition.ALARM, f"{facts.problem}: correct this setting"
     yield from forgotten_findings(facts)
@@ -47,6 +49,14 @@ def _findings(facts: CalibrationFacts) -> Iterator[Finding]:
     if missing := facts.settings.not_set():
         yield Condition.STANDBY, f"not configured: set {', '.join(missing)}"
     yield Condition.ON, "ready: call Calibrate"
+
+
+def _drift(readings: CalibrationReadings) -> str:
+    look = readings.drift.last
+    return (
+        f"{look.words}, since calibration {look.calibration[:8]}: Calibrate and Accept, or put "
+        "the detector back; watch_period 0 ends the alarm"
+    )
 
 
 def _outcome(readings: CalibrationReadings) -> Finding:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ringline.callbacks.calibration_documents import PARAMETERS
 from ringline.device_servers.calibration_settings import MOST_RINGS
+from ringline.device_servers.drift import DRIFT_READINGS, DriftShown
 from ringline.device_servers.reading import Reading
 from ringline.device_servers.setting_table import MOST_RADIAL_BINS
 from ringline.processing.calibration import Calibration, FittedRing
@@ -120,6 +121,7 @@ class CalibrationReadings:
     step: str = ""
     in_force: str = ""
     former: str = ""
+    drift: DriftShown = field(default_factory=DriftShown)
     last_error: str = ""
     readable_folders: tuple[str, ...] = ()
 
@@ -134,6 +136,11 @@ class CalibrationReadings:
         if self.dismissed:
             return f"rejected by the operator; its checks: {self.outcome.verdict}"
         return self.outcome.verdict
+
+    def with_in_force(self, found: str) -> "CalibrationReadings":
+        """The same with this geometry in force; a drift from another one is none any more."""
+        keeps = found in ("", self.drift.last.calibration)
+        return replace(self, in_force=found, drift=self.drift if keeps else DriftShown())
 
 
 def _parameter(name: str, label: str, unit: str, doc: str) -> Reading:
@@ -258,6 +265,7 @@ CALIBRATION_READINGS: Mapping[str, Reading] = {
             doc="Path of a PNG that shows the calibration; empty without one.",
             value=lambda r: r.outcome.picture,
         ),
+        *DRIFT_READINGS.values(),
         Reading(
             name="last_error", dtype=str, label="Last error",
             doc="The newest refusal or failure, until the next Calibrate; empty: none.",

@@ -28,7 +28,8 @@ from ringline.device_servers.images import ImageName
 from ringline.device_servers.known import Finding
 from ringline.device_servers.reducer_link import ReducerLink
 from ringline.device_servers.setting import Setting
-from ringline.device_servers.work import PATIENCE_S, Work
+from ringline.device_servers.watching import Watching
+from ringline.device_servers.work import PATIENCE_S
 from ringline.processing import RecipeError, read_poni
 from ringline.processing.calibration import Calibration
 from ringline.processing.calibration.record import read_calibration
@@ -49,7 +50,7 @@ class Surroundings:
     """Its own name."""
 
 
-class CalibrationService(Work[CalibrationFacts]):
+class CalibrationService(Watching):
     """A calibrator. Every method returns within ``PATIENCE_S``; one worker does the long work.
 
     Parameters
@@ -65,8 +66,8 @@ class CalibrationService(Work[CalibrationFacts]):
     def __init__(
         self, around: Surroundings, facts: CalibrationFacts, changed: Callable[[], None]
     ) -> None:
-        super().__init__(facts, changed)
-        self._around, self._link = around, around.link
+        super().__init__(around.options, around.link, facts, changed)
+        self._around = around
         self._history: CalibrationHistory | None = None
         self._opened = ExitStack()
         self._checked: CalibrationSettings | None = None
@@ -98,6 +99,7 @@ class CalibrationService(Work[CalibrationFacts]):
     def change(self, setting: Setting, value: object) -> None:
         """Set one setting; whether it fits the others is found by the worker."""
         self._set(setting, value, {setting.name})
+        self._end_watch({setting.name})
         self._submit(self._check)
 
     def configure(self, text: str) -> None:
@@ -107,6 +109,7 @@ class CalibrationService(Work[CalibrationFacts]):
         settings = changed_by(self.settings, given, CALIBRATION_SETTINGS)
         _check(settings)
         self._put(settings, set(given))
+        self._end_watch(given)
         self._changed()
         self._submit(self._check)
 
@@ -311,7 +314,8 @@ class CalibrationService(Work[CalibrationFacts]):
         history = self._known_history()
         decision = enforce(history, self._link, lambda: decide(history))
         former = former_of(history, self._link.device)
-        self._show(in_force=decision.id, former=former)
+        self._show(former=former)
+        self._know_in_force(decision.id)
 
     # helpers
 
@@ -322,16 +326,8 @@ class CalibrationService(Work[CalibrationFacts]):
             raise NotReadyError("the store is not open yet: call again later")
         return self._history
 
-    def _refuse_while_running(self) -> None:
-        if self._facts.running:
-            raise BusyError("a calibration is being made: follow State, or call Abort")
-
     def _on_progress(self, part: float, words: str) -> None:
         self._show(progress=min(max(part, 0.0), 1.0), step=words)
-
-    def _on_in_force(self, found: str) -> None:
-        if found != self.readings.in_force:
-            self._show(in_force=found)
 
 
 def _check(settings: CalibrationSettings) -> None:

@@ -41,6 +41,8 @@ class CalibrationSettings:
     mask_file: str = ""
     dark_file: str = ""
     saturation: float = 0.0
+    watch_period: float = 0.0
+    """s."""
 
     def not_set(self) -> list[str]:
         """Names of the settings without which there is nothing to calibrate."""
@@ -139,6 +141,11 @@ CALIBRATION_SETTINGS: Mapping[str, Setting] = {
         Setting(
             name="saturation", kind=Number(low=0), label="Saturation",
             doc="Counts from which pixels do not measure; 0: found from the image.",
+        ),
+        Setting(
+            name="watch_period", kind=Number(low=0, high=86400, unit="s"), unit="s",
+            label="Watch period", doc="Least time between two looks at the reducer's newest frame "
+            "for whether the detector moved, of a second at least; 0: no watch, and no alarm.",
         ),
     )
 }  # fmt: skip

@@ -50,6 +50,7 @@ class GeometryCalibrator(TableDevice):
     mask_file = setting_attribute(CALIBRATION_SETTINGS["mask_file"])
     dark_file = setting_attribute(CALIBRATION_SETTINGS["dark_file"])
     saturation = setting_attribute(CALIBRATION_SETTINGS["saturation"])
+    watch_period = setting_attribute(CALIBRATION_SETTINGS["watch_period"])
 
     progress = reading_attribute(CALIBRATION_READINGS["progress"])
     step = reading_attribute(CALIBRATION_READINGS["step"])
@@ -78,6 +79,13 @@ class GeometryCalibrator(TableDevice):
     in_force = reading_attribute(CALIBRATION_READINGS["in_force"])
     former = reading_attribute(CALIBRATION_READINGS["former"])
     picture = reading_attribute(CALIBRATION_READINGS["picture"])
+    drift_alarm = reading_attribute(CALIBRATION_READINGS["drift_alarm"])
+    drift = reading_attribute(CALIBRATION_READINGS["drift"])
+    drift_distance = reading_attribute(CALIBRATION_READINGS["drift_distance"])
+    drift_center = reading_attribute(CALIBRATION_READINGS["drift_center"])
+    drift_errors = reading_attribute(CALIBRATION_READINGS["drift_errors"])
+    drift_time = reading_attribute(CALIBRATION_READINGS["drift_time"])
+    drift_frame = reading_attribute(CALIBRATION_READINGS["drift_frame"])
     last_error = reading_attribute(CALIBRATION_READINGS["last_error"])
     folders = reading_attribute(CALIBRATION_READINGS["readable_folders"])  # a property's name
 
@@ -158,3 +166,12 @@ class GeometryCalibrator(TableDevice):
         """How two calibrations differ, with errors; the second minus the first."""
         with self.refusals():
             return self._service.compare(ids)
+
+    @command(
+        dtype_in=str, doc_in="path[::dataset][#frame] in a readable folder",
+        dtype_out=str, doc_out='{"told", "alarm", "words", "distance", "center", "errors"}',
+    )  # fmt: skip
+    def Watch(self, image: str) -> str:
+        """Look at one image for whether the detector stands as calibrated, and show it."""
+        with self.refusals():
+            return self._service.watch(image)

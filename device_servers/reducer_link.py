@@ -7,6 +7,7 @@ by a thread that no command of the reducer ever waits for, with no lock held.
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import tango
 
@@ -23,6 +24,17 @@ _EVERY_S = 1.0
 _LOOK_MS = 1000
 _PUT_MS = 5000
 """Longer than a client waits for a command: the reducer answers, or it is down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """What the reducer did last."""
+
+    frame: str
+    """Name of the newest frame that was reduced with the recipe in force; "" where there is
+    none: a frame from before would be compared with a geometry that it never had."""
+    calibration: str
+    """Id of the geometry in force; "" where there is none."""
 
 
 class ReducerLink:
@@ -48,6 +60,16 @@ class ReducerLink:
     def calibration_id(self) -> str:
         """Id of the geometry in force; empty where there is none. NotReadyError: no answer."""
         return str(self._read("calibration_id", _LOOK_MS))
+
+    def newest(self) -> Newest:
+        """The newest frame, and what is in force, of one moment. NotReadyError: no answer."""
+        names = ["newest_frame", "epoch", "recipe_digest", "calibration_id"]
+        try:
+            read = self._proxy(_LOOK_MS).read_attributes(names)
+            frame, epoch, digest, known = (str(each.value or "") for each in read)
+        except tango.DevFailed as error:
+            raise self._no_answer(error) from error
+        return Newest(frame=frame if epoch == digest else "", calibration=known)
 
     def geometry(self) -> Geometry | None:
         """The geometry in force; None where there is none. NotReadyError: no answer."""
@@ -80,12 +102,10 @@ class ReducerLink:
 
     def watch(self, found: Callable[[str], None]) -> None:
         """Tell, every second, the id of what is in force; empty where it is not known."""
-        if self._address:
-            arguments = (found,)
-            self._thread = threading.Thread(
-                target=self._watch, args=arguments, name="ringline-link", daemon=True
-            )
-            self._thread.start()
+        self._thread = threading.Thread(
+            target=self._watch, args=(found,), name="ringline-link", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
         """End the watching; it may be waiting for the reducer, so do not wait for ever."""

@@ -206,6 +206,7 @@ def test_what_cannot_be_calibrated_is_refused_and_the_former_result_stays(
         ({"calibrants": "LaB6"}, "unknown setting 'calibrants': did you mean 'calibrant'?"),
         ({"guess": "here"}, "guess must be an absolute path, or 'current', got 'here'"),
         ({"energy": 501}, "energy must be from 0 to 500, got 501"),
+        ({"watch_period": -1}, "watch_period must be from 0 to 86400, got -1"),
     ],
 )
 def test_a_configuration_that_is_refused_changes_nothing(
@@ -296,7 +297,8 @@ print(json.dumps(asyncio.run(use(sys.argv[1]))))
     kinds = json.loads(done.stdout.splitlines()[-1])
     assert {*CALIBRATION_SETTINGS, *CALIBRATION_READINGS} <= set(kinds)
     assert (kinds["energy"], kinds["curve"]) == ("SignalRW", "SignalR")
-    for name in ("Calibrate", "Abort", "Accept", "Reject", "Revert", "Restore", "List", "Compare"):
+    commands = "Calibrate Abort Accept Reject Revert Restore List Compare Watch"
+    for name in commands.split():
         assert kinds[name].endswith("Command")
 
 

@@ -7,6 +7,7 @@ import pytest
 from ringline.device_servers.calibration_condition import CalibrationFacts, condition_of
 from ringline.device_servers.calibration_readings import CalibrationReadings, Outcome
 from ringline.device_servers.calibration_settings import CalibrationSettings
+from ringline.device_servers.drift import DriftShown, Look
 from ringline.device_servers.known import Condition
 from tests.device_servers.calibrators import FOUND, calibration_of
 
@@ -14,6 +15,10 @@ SET = CalibrationSettings(calibrant="LaB6", energy=20.0, detector="Pilatus1M", i
 READY = CalibrationFacts(settings=SET, readings=CalibrationReadings(), opening=False)
 PASSED = Outcome.of(calibration_of(FOUND), "uid", "")
 FAILED = Outcome.of(calibration_of(FOUND, passed=False), "uid", "")
+MOVED = DriftShown(
+    words="too few rings",
+    last=Look(calibration="0123456789", words="moved: by a lot, on a.h5", told=True, alarm=True),
+)
 
 
 def showing(**readings: object) -> CalibrationFacts:
@@ -56,6 +61,12 @@ def showing(**readings: object) -> CalibrationFacts:
         ),
         (showing(outcome=PASSED, dismissed=True), Condition.ON, "rejected by the operator"),
         (showing(outcome=FAILED), Condition.ALARM, "rejected: only 2 rings"),
+        (
+            showing(outcome=PASSED, in_force=PASSED.id, drift=MOVED),
+            Condition.ALARM,
+            "moved: by a lot, on a.h5, since calibration 01234567: Calibrate and Accept, or put",
+        ),
+        (replace(showing(drift=MOVED), running=True), Condition.RUNNING, " (0%)"),
         (
             showing(outcome=PASSED, lost="the calibration failed: no disk"),
             Condition.ALARM,
