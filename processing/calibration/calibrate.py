@@ -1,7 +1,7 @@
 """Calibration of one image, from the pixels to the verdict."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -21,7 +21,6 @@ from ringline.processing.calibration.result import (
 )
 from ringline.processing.calibration.ridges import Ridges, find_ridges
 from ringline.processing.calibration.search import (
-    CONVINCING,
     Candidate,
     Freedom,
     Prior,
@@ -48,8 +47,10 @@ _PRIOR = np.array([0.02, 0.02, 0.08, 0.05, 0.05])
 beam's direction."""
 _PRIOR_PIXELS = 30
 """At least this of the center."""
+_NEAR = 0.3
+"""Score near a guess from which it is not looked for elsewhere."""
 _TRIED = 2
-"""Candidates that are measured."""
+"""Candidates of each search that are measured."""
 
 
 def calibrate(
@@ -87,18 +88,19 @@ def calibrate(
     if len(ridges) < _FEWEST_CRESTS:
         return _without_geometry(task, given, pixels, "no rings are seen: the image shows none")
     progress(0.2, "looking for the geometry")
-    guesses = _guesses(ridges, lines, task)
     best: Calibration | None = None
-    for number, geometry in enumerate(guesses):
-        progress(0.4 + 0.2 * number, "measuring rings")
+    for geometry in _guesses(ridges, lines, task):
+        progress(0.5, "measuring rings")
         settled = settle(geometry, pixels, lines, task, blur_of(ridges))
         if settled is None:
             continue
+        progress(0.8, "checking")
         found = _judged(Evidence(task, pixels, lines, settled, _curve(settled, pixels)), given)
         if best is None or _passed(found) > _passed(best):
             best = found
         if best.verdict.accepted:
             break
+        progress(0.3, "looking further for the geometry")
     if best is None:
         reason = f"no rings of {task.calibrant.name} can be told"
         best = _without_geometry(task, given, pixels, reason)
@@ -115,20 +117,21 @@ def blur_of(ridges: Ridges) -> float:
     return float(np.clip(0.5 * np.median(ridges.width), 1.0, 3.0))
 
 
-def _guesses(ridges: Ridges, lines: Lines, task: CalibrationTask) -> list[Geometry]:
-    """Approximate geometries, the best first."""
+def _guesses(ridges: Ridges, lines: Lines, task: CalibrationTask) -> Iterator[Geometry]:
+    """Approximate geometries, the best first; looked for as long as somebody asks."""
     strong = lines.two_theta[lines.strength > _WEAKEST]
     crests = crests_of(ridges, task.detector)
     free = np.ones(5, dtype=np.bool_)
-    found: list[Candidate] = []
+    near = False
     if task.guess is None:
         free[3:] = ["rot2" not in task.fixed, "rot1" not in task.fixed]
     else:
-        found = search(crests, strong, Freedom(free, _prior(task.guess, task)))
-    if not found or (found[0].score < CONVINCING and not task.fixed):
-        found += search(crests, strong, Freedom(free))
-        found.sort(key=lambda one: -one.score)
-    return [_placed(one, task) for one in found[:_TRIED]]
+        for found in search(crests, strong, Freedom(free, _prior(task.guess, task))):
+            near = found[0].score > _NEAR or bool(task.fixed)
+            yield from (_placed(one, task) for one in found[:_TRIED])
+    if not near:
+        for found in search(crests, strong, Freedom(free)):
+            yield from (_placed(one, task) for one in found[:_TRIED])
 
 
 def _prior(guess: Geometry, task: CalibrationTask) -> Prior:

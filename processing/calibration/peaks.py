@@ -117,7 +117,7 @@ def _bell(x: FloatArray, y: FloatArray, width: float) -> tuple[float, float] | N
     inverse = np.linalg.pinv(fitted.jac.T @ fitted.jac, hermitian=True)
     variance = 2.0 * fitted.cost / max(x.size - start.size, 1) * np.diag(inverse)
     inside = abs(place) < np.abs(unit).max() and 0.2 < abs(spread) < 4.0
-    if not inside or height < _HEIGHT * np.sqrt(variance[0]):
+    if not inside or height <= 0 or height < _HEIGHT * np.sqrt(variance[0]):
         return None
     return float(width * place), float(width * np.sqrt(variance[1]))
 

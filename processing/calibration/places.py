@@ -1,7 +1,10 @@
 """Where places on an image are on the detector, in space."""
 
+from functools import lru_cache
+
 import numpy as np
 
+from ringline.processing.arrays import InputArray
 from ringline.processing.detector import Detector
 from ringline.processing.types import FloatArray, IntArray
 
@@ -26,13 +29,19 @@ def places_on(detector: Detector, slow: FloatArray, fast: FloatArray) -> FloatAr
         return np.asarray(np.stack(flat, axis=1), dtype=np.float64)
     i = np.clip(np.floor(slow).astype(int), 0, rows - 1)
     j = np.clip(np.floor(fast).astype(int), 0, columns - 1)
-    axes = detector.pixel_centers()
-    centers = np.stack([axes[0], axes[1], axes[2]], axis=-1)
+    centers = _centers(detector.corners)
     down = _step(centers, 0, i, j, detector.pixel1)
     right = _step(centers, 1, i, j, detector.pixel2)
     return np.asarray(
         centers[i, j] + (slow - i - 0.5)[:, None] * down + (fast - j - 0.5)[:, None] * right
     )
+
+
+@lru_cache(maxsize=1)
+def _centers(corners: InputArray) -> FloatArray:
+    """Centers of pixels, m, shape (slow, fast, 3): along axes 1, 2 and the normal."""
+    mean = corners.values.mean(axis=2, dtype=np.float64)
+    return np.asarray(mean[..., [1, 2, 0]])
 
 
 def _step(
@@ -43,14 +52,13 @@ def _step(
     pixel: float,
 ) -> FloatArray:
     """From each pixel to the next one of its module, m: a jump to another module is no step."""
-    ahead = np.zeros_like(centers)
-    behind = np.zeros_like(centers)
-    step = np.diff(centers, axis=axis)
-    if axis == 0:
-        ahead[:-1], behind[1:] = step, step
-    else:
-        ahead[:, :-1], behind[:, 1:] = step, step
-    both = np.stack([ahead[i, j], behind[i, j]])
+    size = centers.shape[axis]
+    here = (i, j)
+    both = np.zeros((2, i.size, 3))
+    for k, step in enumerate((1, -1)):
+        moved = np.clip(here[axis] + step, 0, size - 1)
+        other = (moved, j) if axis == 0 else (i, moved)
+        both[k] = step * (centers[other] - centers[here])
     length = np.linalg.norm(both, axis=2)
     length[~((length > 0.2 * pixel) & (length < 1.6 * pixel))] = np.inf
     nearest = np.take_along_axis(both, length.argmin(axis=0)[None, :, None], axis=0)[0]

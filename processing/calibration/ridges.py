@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from ringline.processing.calibration.image import CalibrationImage
 from ringline.processing.calibration.pixel_kernels import binned
-from ringline.processing.types import FloatArray
+from ringline.processing.types import BoolArray, FloatArray
 
 _SIDE = 800
 """Pixels along an image's longer side to which it is binned for the search."""
@@ -18,11 +18,16 @@ _SIGNIFICANT = 6.0
 """Of the noise of a crest."""
 _CELL = 6
 """Binned pixels, of which squares keep one crest: strong rings must not outvote the others."""
+_SIDES = 2.5
+"""How far from a crest its sides are looked at, in its widths."""
+_SHALLOW = 0.3
+"""Fall on one side of a crest, of that on the other one, below which it is an edge."""
 _MOST = 3000
 _SMOOTH = 15.0
 """Binned pixels beyond which nothing is a ring."""
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ def find_ridges(image: CalibrationImage) -> Ridges:
     noise = _noise(smooth, valid)
     strength, angle, width = _crests(smooth, valid, noise)
     rows, columns, shift = _peaks(strength, angle)
+    both = _falls_on_both_sides(smooth, (rows, columns), angle, width)
+    rows, columns, shift = rows[both], columns[both], shift[both]
     keep = _thinned(strength[rows, columns], rows, columns)
     rows, columns, shift = rows[keep], columns[keep], shift[keep]
     turn = angle[rows, columns].astype(np.float64)
@@ -127,9 +134,7 @@ def _crests(values: Floats, valid: Floats, noise: float) -> tuple[Floats, Floats
     return best, angle, width
 
 
-def _peaks(
-    strength: Floats, angle: Floats
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
+def _peaks(strength: Floats, angle: Floats) -> tuple[Places, Places, FloatArray]:
     """Pixels stronger than both neighbours across the crest, and how far the crest is off."""
     inner = np.zeros(strength.shape, dtype=bool)
     inner[1:-1, 1:-1] = True
@@ -148,9 +153,29 @@ def _peaks(
     return rows, columns, np.clip(shift, -0.5, 0.5)
 
 
-def _thinned(
-    strength: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
-) -> npt.NDArray[np.intp]:
+def _falls_on_both_sides(
+    values: Floats, places: tuple[Places, Places], angle: Floats, width: Floats
+) -> BoolArray:
+    """Whether crests are higher than both their sides: the edge of a shadow is not.
+
+    There the bright side is a plateau as high as the crest.
+    """
+    rows, columns = places
+    soft = ndimage.gaussian_filter(values, 0.7)
+    turn, reach = angle[places], _SIDES * width[places]
+    step_slow, step_fast = reach * np.sin(turn), reach * np.cos(turn)
+    here = soft[places]
+    depths = [
+        here
+        - ndimage.map_coordinates(
+            soft, (rows + s * step_slow, columns + s * step_fast), order=1, mode="nearest"
+        )
+        for s in (1, -1)
+    ]
+    return np.asarray(np.minimum(*depths) > _SHALLOW * np.maximum(*depths))
+
+
+def _thinned(strength: Floats, rows: Places, columns: Places) -> Places:
     """The strongest of each square, and of these the strongest."""
     order = np.argsort(-strength, kind="stable")
     cells = (rows[order] // _CELL) * 100_003 + columns[order] // _CELL

@@ -6,7 +6,7 @@ calibrant. The best few are fitted to the lines themselves.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,6 @@ from ringline.processing.types import BoolArray, FloatArray
 
 STRAY = 0.2
 """Part of the crests that are on no ring."""
-CONVINCING = 0.3
-"""Score from which a geometry is hardly one by chance."""
 _NO_LINES = np.zeros(0)
 _PAIRS = 4000
 _CELLS = (0.04, 0.15)
@@ -37,6 +35,7 @@ _COARSE = 12
 _KEPT = 5
 _PEAKS = 6
 _FITTED = 14
+_REFITTED = 3
 _DIFFERENT = 0.02
 _ITERATIONS = 25
 _STRICTER = (0.003, 0.003, 0.0015, 0.0006, 0.0003)
@@ -44,7 +43,7 @@ _STRICTER = (0.003, 0.003, 0.0015, 0.0006, 0.0003)
 _FEW = 1000
 """Crests that are enough to scan with."""
 _FEWER = 300
-_BEAMS = 3
+_BEAMS = 2
 _TILTS = (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 """Beam along an axis of the detector, one after the other for each place of the beam."""
 
@@ -135,8 +134,8 @@ def crests_of(ridges: Ridges, detector: Detector) -> Crests:
     return Crests(points[good], along[good] / length[good, None], size, 0.5 * ridges.bin * pixel)
 
 
-def search(crests: Crests, lines: FloatArray, freedom: Freedom) -> list[Candidate]:
-    """Geometries whose rings the crests lie on, the best first.
+def search(crests: Crests, lines: FloatArray, freedom: Freedom) -> Iterator[list[Candidate]]:
+    """Geometries whose rings the crests lie on, the best first, the cheapest to find before.
 
     Parameters
     ----------
@@ -146,21 +145,31 @@ def search(crests: Crests, lines: FloatArray, freedom: Freedom) -> list[Candidat
         2theta of the calibrant's rings, rad, ascending.
     freedom:
         Which numbers are fitted, and a guess.
+
+    Yields
+    ------
+    :
+        What is found near the guess; or else from where normals of crests cross, then from all
+        over the detector, then with it tilted each way, for whoever is not content yet.
     """
     few = crests.few
     if freedom.prior is not None:
         beams = _by_direction(few, [freedom.prior.values], freedom)
-        found = _scanned(few, lines, beams, freedom)
-    else:
-        found = []
-        for starts in (_crossing_starts, _scattered_starts):
-            beams = _by_direction(few, starts(few), freedom)
-            found = _ranked(found + _scanned(few, lines, beams, freedom))
-            if found[0].score > CONVINCING:
-                break
-        else:
-            found = _ranked(found + _tilted(crests, lines, beams, freedom))
-    return _ranked([_fitted(crests, lines, one.params, freedom) for one in found[:3]])
+        yield _refitted(crests, lines, _scanned(few, lines, beams, freedom), freedom)
+        return
+    beams = []
+    for starts, some in ((_crossing_starts, few), (_scattered_starts, crests.part(_FEWER))):
+        here = _by_direction(some, starts(some), freedom)
+        beams += here[:_BEAMS]
+        yield _refitted(crests, lines, _scanned(few, lines, here, freedom), freedom)
+    yield _refitted(crests, lines, _tilted(crests, lines, beams, freedom), freedom)
+
+
+def _refitted(
+    crests: Crests, lines: FloatArray, found: list[Candidate], freedom: Freedom
+) -> list[Candidate]:
+    """The best few, fitted to all crests."""
+    return _ranked([_fitted(crests, lines, one.params, freedom) for one in found[:_REFITTED]])
 
 
 def _scanned(
@@ -180,7 +189,7 @@ def _tilted(
     """Likewise with the detector tilted each way, where crests are too straight to tell."""
     few = crests.part(_FEWER)
     found: list[Candidate] = []
-    for beam in beams[:_BEAMS]:
+    for beam in beams:
         for b1 in _TILTS if freedom.free[3] else (0.0,):
             for b2 in _TILTS if freedom.free[4] else (0.0,):
                 params = np.array([beam[0], beam[1], beam[2], b1, b2])

@@ -25,6 +25,8 @@ AZIMUTH_DEG = 12.0
 """Of azimuth over which rings are seen."""
 OFF_PIXELS = 0.35
 """Root mean square of whole rings, and of integrated peaks, from where they should be."""
+PARTS_PIXELS = 0.3
+"""Likewise of parts of the detector: beyond that it is not what it is said to be."""
 SCATTER_PIXELS = 1.0
 """Root mean square of control points from their rings."""
 DISTANCE_ERROR = 0.005
@@ -46,6 +48,8 @@ MISSING = 0.2
 HALVES = 25.0
 """Chi squared of five parameters between two halves of the points."""
 _FEWEST_PEAKS = 2
+_PLACED = 0.1
+"""Pixels to which a ring can be placed at best."""
 _CLEAR = 12.0
 """Expected height of a ring, in standard errors, for it to be missed."""
 _SEEN_PART = 0.06
@@ -153,14 +157,19 @@ def _residuals(evidence: Evidence) -> Check:
     used = refined.used
     weight = used / (evidence.settled.measured.sigma**2 + refined.scatter**2)
     total = np.bincount(ring, weight)
-    mean = np.bincount(ring, weight * refined.residual)[total > 0] / total[total > 0]
-    whole = float(np.sqrt(np.mean(mean**2))) / evidence.pixel
+    some = total > 0
+    mean = np.bincount(ring, weight * refined.residual)[some] / total[some]
+    # A faint ring may be off by its own error.
+    known = 1.0 / (1.0 / total[some] + (_PLACED * evidence.pixel) ** 2)
+    whole = float(np.sqrt(np.average(mean**2, weights=known))) / evidence.pixel
     single = float(np.sqrt(np.average(refined.residual[used] ** 2, weights=weight[used])))
     single /= evidence.pixel
-    good = whole <= OFF_PIXELS and single <= SCATTER_PIXELS
+    patches = refined.patch_scatter / evidence.pixel
+    good = whole <= OFF_PIXELS and patches <= PARTS_PIXELS and single <= SCATTER_PIXELS
     words = (
-        f"rings are off by {whole:.2g} pixel rms (at most {OFF_PIXELS:g}), "
-        f"their points by {single:.2g} (at most {SCATTER_PIXELS:g})"
+        f"rings are off by {whole:.2g} pixel rms (at most {OFF_PIXELS:g}), parts of the detector "
+        f"by {patches:.2g} (at most {PARTS_PIXELS:g}), points by {single:.2g} "
+        f"(at most {SCATTER_PIXELS:g})"
     )
     return Check("residuals", good, words)
 
