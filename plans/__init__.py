@@ -4,6 +4,7 @@ from ringline.plans.calibration_device import CalibrationDevice
 from ringline.plans.calibration_plans import CalibrationRejectedError, calibrate
 from ringline.plans.calibrator_client import CalibrationOutcome
 from ringline.plans.classic_detector import HANDLERS, ClassicDetector, GrowingHDF5Handler
+from ringline.plans.drift_suspender import SuspendOnDrift
 from ringline.plans.exposures import (
     Exposures,
     PlaybackExposures,
@@ -37,6 +38,7 @@ __all__ = [
     "Scene",
     "SimulatedDetector",
     "SimulatedExposures",
+    "SuspendOnDrift",
     "UnreadableExposures",
     "calibrate",
     "demo_scene",

@@ -49,6 +49,9 @@ class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
     Reading gives the geometry that was found last, with its verdict and the calibration that is in
     force; ``trigger`` calibrates the image that is set, and waits for the verdict.
 
+    ``drift_alarm`` says whether reduced frames show the detector elsewhere than it was calibrated:
+    ``SuspendOnDrift`` lets plans wait for it.
+
     A server that dies does not hold a plan up: a wait ends after 5 s without a sign of life.
 
     Parameters
@@ -63,6 +66,7 @@ class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
     calibrant: SignalRW[str]
     energy: SignalRW[float]
     image: SignalRW[str]
+    watch_period: SignalRW[float]
     progress: SignalR[float]
     step: SignalR[str]
     verdict: SignalR[str]
@@ -81,6 +85,8 @@ class CalibrationDevice(TangoDevice, StandardReadable, Triggerable):
     calibration_id: SignalR[str]
     calibration_uid: SignalR[str]
     in_force: SignalR[str]
+    drift_alarm: SignalR[bool]
+    drift: SignalR[str]
     last_error: SignalR[str]
 
     def __init__(self, trl: str, name: str = "calibrator") -> None:

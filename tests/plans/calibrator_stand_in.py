@@ -20,11 +20,15 @@ READ, WRITE = AttrWriteType.READ, AttrWriteType.READ_WRITE
 TEXTS = {
     **dict.fromkeys(("calibrant", "image", "guess", "raw_uid"), WRITE),
     **dict.fromkeys(
-        ("step", "verdict", "calibration_id", "calibration_uid", "in_force", "last_error"), READ
+        (
+            *("step", "verdict", "calibration_id", "calibration_uid", "in_force"),
+            *("last_error", "drift"),
+        ),
+        READ,
     ),
 }
 NUMBERS = {
-    "energy": WRITE,
+    **dict.fromkeys(("energy", "watch_period"), WRITE),
     **dict.fromkeys(("progress", "distance", "poni1", "poni2", "rot1", "rot2", "rot3"), READ),
     "wavelength": READ,
 }
@@ -39,14 +43,15 @@ class GeometryCalibrator(Device):  # type: ignore[misc]
             **dict.fromkeys(NUMBERS, 0.0),
             **{name: [0.0, 1.0] for name in CURVES},
             "accepted": False,
+            "drift_alarm": False,
             "readable_folders": sys.argv[1:2],
         }
         self.set_state(DevState.STANDBY)
         self.set_status("set calibrant and image, then Calibrate")
 
     def initialize_dynamic_attributes(self) -> None:
-        for name, access in {**TEXTS, **NUMBERS, "accepted": READ}.items():
-            kind = str if name in TEXTS else bool if name == "accepted" else float
+        for name, access in {**TEXTS, **NUMBERS, "accepted": READ, "drift_alarm": READ}.items():
+            kind = str if name in TEXTS else float if name in NUMBERS else bool
             self.add_attribute(
                 attribute(name=name, dtype=kind, access=access, fget=self.show, fset=self.take)
             )
