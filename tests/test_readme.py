@@ -49,7 +49,7 @@ def served(tmp_path: Path) -> Iterator[Path]:
 
 def test_every_python_block_runs_and_they_agree(served: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     check = """
 import numpy as np
 assert profile.intensity.shape == curve.shape == (1000,)
@@ -59,6 +59,7 @@ assert header.stop["exit_status"] == "success"
 assert found.verdict.accepted
 assert abs(found.geometry.distance - recipe.geometry.distance) < 1e-4
 assert tango.DeviceProxy("ringline/calibrator/1").in_force != ""
+assert tango.DeviceProxy("ringline/calibrator/1").watch_period == 10.0
 assert now.decision.id == tango.DeviceProxy("ringline/azimuthal/1").calibration_id
 assert np.isfinite(profile.sigma).any()
 """
