@@ -21,6 +21,7 @@ from ringline.processing.worker_threads import in_parallel
 
 _FEWEST = 24
 """Pixels of a sector that is measured."""
+_ROUNDING = 1e-6
 _STEPS = 60
 """Of a ring's profile."""
 _WIDTHS = 32
@@ -252,8 +253,10 @@ def _measured(
     own = width[near.ring]
     height = fitted[:, 2]
     visible = inverse[:, 0, 0] > 0
+    # Counts that are all alike leave rounding, and errors of rounding.
+    real = np.abs(height) > _ROUNDING * np.abs(fitted[:, 0])
     with np.errstate(divide="ignore", invalid="ignore"):
-        significance = np.where(visible, height / np.sqrt(covariance[:, 2, 2]), 0.0)
+        significance = np.where(visible & real, height / np.sqrt(covariance[:, 2, 2]), 0.0)
         ratio = fitted[:, 3] / height
         # Of a quotient, the errors of both and what they share.
         variance = (
