@@ -114,26 +114,25 @@ class Alone:
     port: int
     children: list[Child] = field(default_factory=list)
 
-    def start(self, *options: str) -> tango.DeviceProxy:
+    def start(self, *options: str, device: str = "quick/look/1") -> tango.DeviceProxy:
         endpoint = ["-ORBendPoint", f"giop:tcp:127.0.0.1:{self.port}"]
         environment = {"RINGLINE_DIRECTORY": str(self.folder), "TANGO_HOST": ""}
         arguments = [*RINGLINE_DS, "quick", *options, *endpoint]
         self.children.append(Child(arguments, self.folder / "log", environment))
-        wait_for(self._answers, "the device")
-        return tango.DeviceProxy(self.trl)  # its store is not open yet
+        wait_for(lambda: self._answers(device), device)
+        return tango.DeviceProxy(self.trl(device))  # its store is not open yet
 
-    @property
-    def trl(self) -> str:
-        return f"tango://127.0.0.1:{self.port}/quick/look/1#dbase=no"
+    def trl(self, device: str) -> str:
+        return f"tango://127.0.0.1:{self.port}/{device}#dbase=no"
 
     def kill(self) -> None:
         os.kill(self.children[-1].pid, signal.SIGKILL)
         wait_for(lambda: self.children[-1].exit_code is not None, "killed")
 
-    def _answers(self) -> bool:
+    def _answers(self, device: str) -> bool:
         assert self.children[-1].exit_code is None, self.children[-1].said()
         try:
-            tango.DeviceProxy(self.trl).ping()
+            tango.DeviceProxy(self.trl(device)).ping()
         except tango.DevFailed:
             return False
         return True
@@ -160,12 +159,12 @@ def test_it_runs_without_a_database_for_a_quick_look(alone: Alone) -> None:
 
 
 def test_both_classes_run_without_a_database_where_they_are_named(alone: Alone) -> None:
-    reducer = f"tango://127.0.0.1:{alone.port}/quick/look/1#dbase=no"
-    alone.start("-nodb", "-dlist", "AzimuthalReducer::quick/look/1,GeometryCalibrator::quick/cal/1")
-    proxy = tango.DeviceProxy(reducer.replace("look", "cal"))
+    classes = "AzimuthalReducer::quick/look/1,GeometryCalibrator::quick/cal/1"
+    proxy = alone.start("-nodb", "-dlist", classes, device="quick/cal/1")
     wait_for(lambda: proxy.state() == tango.DevState.STANDBY, "STANDBY", 60)
     assert proxy.info().dev_class == "GeometryCalibrator"
-    assert tango.DeviceProxy(reducer).info().dev_class == "AzimuthalReducer"
+    reducer = tango.DeviceProxy(alone.trl("quick/look/1"))
+    assert reducer.info().dev_class == "AzimuthalReducer"
 
 
 def test_it_keeps_settings_in_a_file_of_properties(alone: Alone, tmp_path: Path) -> None:
