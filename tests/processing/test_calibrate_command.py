@@ -266,17 +266,17 @@ def test_the_record_must_not_replace_the_image(
     assert "is the image to calibrate" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("guessed", [True, False])
+@pytest.mark.parametrize("begun", ["from a guess", "anywhere"])
 def test_the_image_of_a_powder_becomes_the_poni_file_of_where_the_detector_stood(
     files: Files,
-    guessed: bool,
-    capsys: pytest.CaptureFixture[str],  # noqa: FBT001
+    begun: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     true = made_geometry(PLAIN)
     guess = replace(true, distance=0.105, poni1=0.029, poni2=0.03, rot1=0.0, rot2=0.0)
     write_poni(guess, files.folder / "guess.poni")
     anywhere = ["--detector", detector_file(files), "--energy", ENERGY]
-    words = ["--guess", files.guess] if guessed else anywhere
+    words = ["--guess", files.guess] if begun == "from a guess" else anywhere
     record = files.folder / "record.h5"
     picture = files.folder / "picture.png"
     words += ["--record", str(record), "--picture", str(picture)]
