@@ -6,28 +6,18 @@ from ringline.processing.compiled import jit
 
 TERMS = 4
 """A constant, a slope, the ring's profile, and what a shift adds to it."""
-POLARIZED = 0.95
-"""Polarization of a synchrotron's beam. Without any, distances are off by a few 1e-5."""
 
 
 @jit
-def gather(
-    t1, t2, t3, distance, counts, usable, offset, lines, half, sectors, merged, found, place
-):
+def gather(t1, t2, t3, counts, usable, offset, lines, half, sectors, merged, found, place):
     """List the pixels near rings; returns how many there are.
-
-    Counts are divided by what pixels see less of away from the beam, the solid angle of a flat
-    detector and a synchrotron's polarization: both fall across a ring's profile, and would move it
-    inwards.
 
     Parameters
     ----------
     t1, t2, t3:
         Positions in the frame of the sample, m, shape (rows, columns).
-    distance:
-        Of the detector, m.
     counts, usable:
-        Of the same shape as positions.
+        Of the same shape.
     offset:
         Flat index of the first pixel.
     lines, half:
@@ -47,8 +37,7 @@ def gather(
         for j in range(columns):
             if not usable[i, j]:
                 continue
-            vertical, horizontal, ahead = t1[i, j] ** 2, t2[i, j] ** 2, t3[i, j] ** 2
-            two_theta = atan2(sqrt(vertical + horizontal), t3[i, j])
+            two_theta = atan2(sqrt(t1[i, j] ** 2 + t2[i, j] ** 2), t3[i, j])
             low, high = 0, lines.size
             while low < high:
                 middle = (low + high) // 2
@@ -67,10 +56,7 @@ def gather(
             sector = min(int(turn * sectors), sectors - 1)
             sector -= sector % merged[low]
             found[0, number] = off
-            square = vertical + horizontal + ahead
-            turned = (ahead - POLARIZED * (horizontal - vertical)) / square
-            far = square / (distance * distance)
-            found[1, number] = counts[i, j] * far * sqrt(far) * 2.0 / (1.0 + turned)
+            found[1, number] = counts[i, j]
             place[0, number] = low * sectors + sector
             place[1, number] = offset + i * columns + j
             number += 1

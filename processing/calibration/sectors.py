@@ -123,8 +123,7 @@ def near_rings(geometry: Geometry, image: CalibrationImage, window: Window) -> N
         found = np.empty((2, t1.size), np.float32)
         place = np.empty((2, t1.size), np.int64)
         number = gather(
-            t1, t2, t3, geometry.distance,
-            image.counts[rows], image.usable[rows], rows.start * columns,
+            t1, t2, t3, image.counts[rows], image.usable[rows], rows.start * columns,
             window.lines, window.half, window.sectors, window.spans, found, place,
         )  # fmt: skip
         parts[part] = (found[:, :number].copy(), place[:, :number].copy())
