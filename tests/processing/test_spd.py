@@ -6,7 +6,7 @@ import fabio.edfimage
 import numpy as np
 import pyFAI.detectors
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyFAI.geometry import Geometry as PyfaiGeometry
@@ -139,6 +139,7 @@ def test_a_positive_turn_about_the_horizontal_axis_lifts_the_detector_from_the_b
     )
 
 
+@settings(max_examples=4)  # each of pyFAI's geometries takes half a second to make
 @given(GEOMETRIES)
 def test_without_turns_the_parameters_are_pyfais(geometry: Geometry) -> None:
     theirs = PyfaiGeometry(
